@@ -1,0 +1,108 @@
+//! The one door to the outside: clock, files of the system, HTTP, commands.
+//!
+//! Everything the program learns or does beyond its own state goes through [`Host`], so that a simulated
+//! world can stand in for the machine. [`os::OsHost`] is the real one.
+
+pub mod os;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::quota::instant::Instant;
+
+/// The machine, or a simulated one.
+pub trait Host: Send + Sync {
+    /// The wall clock.
+    fn now(&self) -> Instant;
+    /// Time since the program started, by a clock that never jumps.
+    fn elapsed(&self) -> Duration;
+    /// Lets time pass.
+    fn sleep(&self, time: Duration);
+    /// A file's text. `/proc`, `/sys` and `/etc` are those below the root folder in use. At most 1 MiB is read.
+    fn read(&self, path: &Path) -> io::Result<String>;
+    /// The sorted names in a folder, the root folder applied as in [`Host::read`].
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Where a symbolic link points, as written, the root folder applied as in [`Host::read`].
+    fn link(&self, path: &Path) -> io::Result<String>;
+    /// A variable of the environment; none when unset, empty or not UTF-8.
+    fn env(&self, name: &str) -> Option<String>;
+    /// One HTTP exchange. Any status is an answer, not an error.
+    fn http(&self, request: &Request) -> Result<Response, HttpError>;
+    /// Runs a command without a shell, in a process group of its own.
+    fn run(&self, command: &Command) -> Ran;
+    /// Text for standard output, flushed.
+    fn print(&self, text: &str) -> io::Result<()>;
+    /// Runs the jobs at the same time and returns when all have ended or `limit` is over; what hangs is left behind.
+    fn side_by_side(&self, jobs: Vec<Job>, limit: Duration);
+    /// Whether the latest server's `Date` header of this run agreed with this machine's clock (within five
+    /// minutes); none before any was seen.
+    fn clock_agrees(&self) -> Option<bool>;
+}
+
+/// A piece of work for [`Host::side_by_side`].
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// An HTTP request. Redirects are not followed.
+#[derive(Clone)]
+pub struct Request {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// May hold a secret: never printed.
+    pub url: String,
+    /// Names and values.
+    pub headers: Vec<(&'static str, String)>,
+    /// Sent as it is.
+    pub body: Vec<u8>,
+    /// For the whole exchange.
+    pub timeout: Duration,
+    /// `http://…`, `socks5://…` or `socks5h://…`; none: a direct connection, whatever the environment says.
+    pub proxy: Option<String>,
+    /// Bytes of the answer's body read at the most; a longer one is an error.
+    pub body_limit: u64,
+}
+
+/// What a server answered.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+/// Why there was no answer; the text never holds the URL.
+#[derive(Debug, Clone)]
+pub struct HttpError(pub String);
+
+/// A command to run.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Variables added to the environment.
+    pub env: Vec<(String, String)>,
+    /// Variables withheld from it: those that hold secrets.
+    pub withheld: Vec<String>,
+    /// When it is over, the process group is ended.
+    pub timeout: Duration,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ran {
+    /// It could not be started: no such program, not allowed.
+    NotStarted(String),
+    /// It ended by itself.
+    Exited {
+        /// The exit code; none when a signal ended it.
+        code: Option<i32>,
+        /// Standard output and error together, the last part of them.
+        output: String,
+    },
+    /// It was ended at its time limit.
+    TimedOut {
+        /// As above.
+        output: String,
+    },
+}
