@@ -1,6 +1,8 @@
 //! Errors that end a command, and the exit codes.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 
 /// The exit codes, as scripts and monitoring rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,5 +46,36 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// An I/O error that names its file: `/var/lib/netquota/state.json: permission denied`. The kind is kept.
+pub fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {}", path.display(), in_words(error)))
+}
+
+/// An I/O error's text as part of a sentence: lower case, without the number of the operating system.
+pub fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error ").next().unwrap_or_default();
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => first.to_lowercase().chain(chars).collect(),
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn io_errors_read_as_part_of_a_sentence() {
+        let missing = io::Error::from_raw_os_error(2);
+        assert_eq!(in_words(&missing), "no such file or directory");
+        assert_eq!(at(Path::new("/a/b"), &missing).to_string(), "/a/b: no such file or directory");
+        assert_eq!(at(Path::new("/a/b"), &missing).kind(), io::ErrorKind::NotFound);
+        assert_eq!(in_words(&io::Error::other("TLS is off")), "TLS is off");
     }
 }
