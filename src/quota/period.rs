@@ -251,8 +251,8 @@ impl Grid {
     fn months(step: i64, month: u8, day: i8, short: ShortMonth) -> Self {
         let day = day.clamp(-31, 31);
         let phase = (i64::from(month.clamp(1, 12)) - 1) % step;
-        // Four years hold every length the months of this grid can have.
-        let lengths = (0..4 * 12 / step).map(|number| month_of(number * step + phase).1);
+        // A leap year, the year 0, and a common one hold every length the months of this grid can have.
+        let lengths = (0..2 * 12 / step).map(|number| month_of(number * step + phase).1);
         let shortest = lengths.clone().min().unwrap_or(28);
         let longest = lengths.max().unwrap_or(31);
         if short == ShortMonth::NextDay && day > 0 && day.unsigned_abs() > longest {
@@ -376,6 +376,7 @@ fn hours_later(at: Instant, hours: i64) -> Instant {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::time::Duration;
 
@@ -385,7 +386,7 @@ mod tests {
 
     use super::*;
 
-    const ZONES: [&str; 9] = [
+    const ZONES: [&str; 10] = [
         "UTC",
         "Asia/Shanghai",
         "Europe/Berlin",
@@ -394,6 +395,7 @@ mod tests {
         "Asia/Kathmandu",
         "Pacific/Apia",
         "America/Sao_Paulo",
+        "America/St_Johns",
         "Africa/Cairo",
     ];
     const SHORTS: [ShortMonth; 2] = [ShortMonth::LastDay, ShortMonth::NextDay];
@@ -501,6 +503,11 @@ mod tests {
         assert_eq!(edges(&berlin, "2026-10-24T12:00:00Z", 3), expected);
         // The second 02:30 lies in the period the first one began.
         assert_eq!(berlin.period(at("2026-10-25T02:15:00+01:00")).start, at("2026-10-25T02:30:00+02:00"));
+        // Midnight came twice, the day before in between.
+        let st_johns = rule(Cycle::Day, Time::MIDNIGHT, "America/St_Johns");
+        let expected = ["2006-10-28T00:00:00-02:30", "2006-10-29T00:00:00-02:30", "2006-10-30T00:00:00-03:30"];
+        assert_eq!(edges(&st_johns, "2006-10-28T23:30:00-02:30", 3), expected);
+        assert_eq!(st_johns.period(at("2006-10-28T23:30:00-03:30")).start, at("2006-10-29T00:00:00-02:30"));
         let sao_paulo = rule(Cycle::Day, Time::MIDNIGHT, "America/Sao_Paulo");
         let expected = ["2018-11-03T00:00:00-03:00", "2018-11-04T01:00:00-02:00", "2018-11-05T00:00:00-02:00"];
         assert_eq!(edges(&sao_paulo, "2018-11-03T12:00:00Z", 3), expected);

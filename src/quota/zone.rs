@@ -106,6 +106,7 @@ fn at_offset(local: PrimitiveDateTime, offset: jiff::tz::Offset) -> Instant {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use time::macros::datetime;
 
