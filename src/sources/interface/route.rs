@@ -59,11 +59,14 @@ pub(super) struct Ways<'a> {
     routes: Vec<Route>,
 }
 
-/// The default route's interface, else the remembered one if it is still there.
+/// The default route's interface; the remembered one, if it is still there, when there is no such route, or when it
+/// leads into a tunnel with nothing to say what carries it.
 pub(super) fn choose(devices: &Devices, remembered: Option<&str>) -> Result<String, String> {
     let ways = Ways::read(devices);
     if let Some(route) = ways.routes.iter().find(|route| route.reach == Reach::Everything) {
-        return Ok(ways.physical(&route.device));
+        let found = ways.physical(&route.device);
+        let is_tunnel = devices.get(&found).is_some_and(Device::is_tunnel);
+        return Ok(remembered.filter(|name| is_tunnel && ways.carries(name)).map_or(found, str::to_owned));
     }
     let seen = match remembered {
         Some(name) if devices.has(name) => return Ok(name.to_owned()),
@@ -76,8 +79,8 @@ pub(super) fn choose(devices: &Devices, remembered: Option<&str>) -> Result<Stri
 impl<'a> Ways<'a> {
     /// Reads the routes. A table that cannot be read has none.
     pub(super) fn read(devices: &'a Devices<'a>) -> Self {
-        let text =
-            |file: &str| devices.host.read(Path::new(&format!("{}/{file}", folder(devices)))).unwrap_or_default();
+        let folder = folder(devices);
+        let text = |file: &str| devices.host.read(Path::new(&format!("{folder}/{file}"))).unwrap_or_default();
         let mut routes: Vec<Route> = text("route").lines().filter_map(v4).collect();
         routes.extend(text("ipv6_route").lines().filter_map(v6));
         routes.retain(|route| devices.get(&route.device).is_some_and(|device| !device.is_loopback()));
@@ -387,6 +390,10 @@ mod tests {
         let devices = ["lo loopback", "eth0 nic", "eth1 nic"];
         assert_eq!(after(&devices, &["net eth0"], Some("eth1")), "eth1");
         assert_eq!(after(&devices, &["default eth0"], Some("eth1")), "eth0");
+        let tunnelled = ["eth0 nic", "eth1 nic", "tun0 tun"];
+        assert_eq!(after(&tunnelled, &["default tun0"], Some("eth1")), "eth1");
+        assert_eq!(after(&tunnelled, &["default tun0"], Some("gone0")), "tun0");
+        assert_eq!(after(&tunnelled, &["default tun0", "host eth0"], Some("eth1")), "eth0");
         let error = after(&devices, &[], None);
         assert!(error.starts_with("no default route, and none was seen before: name the interface"), "{error}");
         assert!(error.ends_with("(present: eth0, eth1)"), "{error}");
