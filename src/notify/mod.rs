@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod script;
+pub mod telegram;
 pub mod terminal;
 
 use std::time::Duration;
