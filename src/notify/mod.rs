@@ -1,0 +1,41 @@
+//! The channels messages go to.
+//!
+//! A message counts as sent when the channel has said that it has it, and only then: in doubt it is kept and sent
+//! again. To add a channel: a file here whose struct is its settings and implements [`Notifier`], and its `mod` line.
+
+#[cfg(test)]
+mod script;
+pub mod telegram;
+pub mod terminal;
+
+use std::time::Duration;
+
+use crate::host::Host;
+use crate::quota::text::Message;
+
+/// A channel messages go to. One message per call.
+pub trait Notifier: Send + Sync {
+    /// UTF-16 units one message may have.
+    fn limit(&self) -> usize;
+    /// Sends one message within `timeout`. `moved` is where the chat was last found to have moved to.
+    fn send(&self, host: &dyn Host, message: &Message, moved: Option<&str>, timeout: Duration) -> Delivery;
+    /// The least time between two messages of one run.
+    fn pace(&self) -> Duration;
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// The channel has it.
+    Accepted {
+        /// The chat has a new id, to be remembered; the operator should change the setting.
+        moved: Option<String>,
+    },
+    /// It has not, or nobody knows; keep the message.
+    Kept {
+        /// What went wrong and what to do, without any secret.
+        problem: String,
+        /// Not before then.
+        retry_after: Option<Duration>,
+    },
+}
