@@ -1,2 +1,224 @@
-//! x
-fn main() {}
+//! netquota: a short-lived checker of traffic quotas.
+//!
+//! A run is one line of verbs, [`check::check`], and the folders are those verbs:
+//!
+//! | folder | is |
+//! |---|---|
+//! | [`config`] | from a file to settings in which every name is resolved |
+//! | [`sources`] | where figures come from |
+//! | [`quota`] | the rules, pure: metering, tiers, actions due, wording |
+//! | [`notify`] | the channels messages go to |
+//! | [`enforce`] | what tiers do |
+//! | [`store`] | the locked state file |
+//! | [`host`] | the one door to the outside |
+//!
+//! Invariants: nothing leaves the machine before what it follows from is saved; a failure is told and remembered
+//! for the exit code, and never stops what does not depend on it; no daemon, no thread outlives the run.
+
+mod calibrate;
+mod check;
+mod cli;
+mod config;
+mod enforce;
+mod error;
+mod host;
+mod log;
+mod notify;
+mod notify_test;
+mod quota;
+mod secret;
+mod sources;
+mod status;
+mod store;
+
+
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+
+use check::{Options, Report};
+use cli::{Cli, Command, ConfigCommand};
+use config::Config;
+use config::secret::Need;
+use error::{Exit, Result};
+use host::Host;
+use host::os::{OsHost, Output};
+use log::Log;
+use status::Look;
+use store::Store;
+use store::file::FileStore;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let json = matches!(&cli.command, Command::Check(args) if args.json);
+    let output = if json { Output::Stderr } else { Output::Stdout };
+    let host: Arc<dyn Host> = Arc::new(OsHost::new(cli.root.clone(), output));
+    let mut log = Log::new();
+    let exit = run(&host, &cli, &mut log).unwrap_or_else(|error| {
+        log.error(&error.text);
+        error.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+/// Prints help or what is wrong with the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody is left to tell when even this cannot be printed.
+    error.print().ok();
+    ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Done as u8 })
+}
+
+fn run(host: &Arc<dyn Host>, cli: &Cli, log: &mut Log) -> Result<Exit> {
+    let config = config::load(&**host, cli.config.as_deref(), need(&cli.command))?;
+    log.also_to(config.log_file.as_deref());
+    let store = || -> Result<FileStore> { Ok(FileStore::new(state_dir(&**host, cli, &config)?)) };
+    match &cli.command {
+        Command::Check(args) => check(host, &store()?, &config, cli, args, log),
+        Command::Status(args) => status(&**host, &store()?, &config, args, log),
+        Command::Config { command: ConfigCommand::Check } => Ok(config_check(&**host, &config, log)),
+        Command::Config { command: ConfigCommand::Show } => print(&**host, &config::show::show(&config)),
+        Command::NotifyTest => notify_test::run(&**host, &config, log),
+        Command::Calibrate(args) => {
+            let (text, exit) = calibrate::calibrate(host, &store()?, &config, args)?;
+            print(&**host, &format!("{text}\n")).map(|_| exit)
+        }
+    }
+}
+
+/// Only what sends uses secrets.
+fn need(command: &Command) -> Need {
+    match command {
+        Command::Check(_) | Command::NotifyTest => Need::Secrets,
+        Command::Status(_) | Command::Config { .. } | Command::Calibrate(_) => Need::Nothing,
+    }
+}
+
+fn state_dir(host: &dyn Host, cli: &Cli, config: &Config) -> Result<PathBuf> {
+    check::state_dir(host, cli.state_dir.as_deref(), config, rustix::process::geteuid().is_root())
+}
+
+fn print(host: &dyn Host, text: &str) -> Result<Exit> {
+    match host.print(text) {
+        Ok(()) => Ok(Exit::Done),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+        Err(error) => Err(error::Error::failed(format!("standard output: {}", error::in_words(&error)))),
+    }
+}
+
+fn check(
+    host: &Arc<dyn Host>,
+    store: &dyn Store,
+    config: &Config,
+    cli: &Cli,
+    args: &cli::CheckArgs,
+    log: &mut Log,
+) -> Result<Exit> {
+    watch_over(config.deadline);
+    warn(config, log, std::io::stderr().is_terminal());
+    let options = Options { only: args.only.clone() };
+    let report = if args.debug {
+        check::rehearse(host, store, config, &options)?
+    } else {
+        check::check(host, store, config, &options)?
+    };
+    if args.debug || cli.verbose {
+        let trace = report.trace.join("\n") + "\n";
+        if args.debug && !args.json {
+            print(&**host, &trace)?;
+        } else {
+            log.detail(&trace);
+        }
+    }
+    tell_problems(&report, args.debug, log);
+    if args.json {
+        let document = status::document(config, &report.state, report.now);
+        print_document(&document)?;
+    } else if std::io::stdout().is_terminal() {
+        show(&**host, config, &report.state, report.now)?;
+    }
+    Ok(report.exit())
+}
+
+/// A run that is stuck ends itself 10 s after its deadline, whatever it waits for.
+fn watch_over(deadline: Duration) {
+    let limit = deadline + Duration::from_secs(10);
+    let watch = move || {
+        std::thread::sleep(limit);
+        eprintln!("netquota: stuck for {} s: ended", limit.as_secs());
+        std::process::exit(Exit::Failed as i32);
+    };
+    // Without the watch the run is only less guarded: the lock still tells the next run how long it is held.
+    std::thread::Builder::new().name("watch".into()).spawn(watch).ok();
+}
+
+/// Warnings are told to people, not to cron every minute.
+fn warn(config: &Config, log: &mut Log, somebody_watches: bool) {
+    for warning in config.warnings.iter().filter(|_| somebody_watches) {
+        log.error(&format!("warning: {warning}"));
+    }
+}
+
+/// On a terminal and in a rehearsal always; else those that are news.
+fn tell_problems(report: &Report, always: bool, log: &mut Log) {
+    if always || std::io::stderr().is_terminal() {
+        report.problems.iter().for_each(|(_, text)| log.error(text));
+    } else {
+        report.untold.iter().for_each(|text| log.error(text));
+    }
+}
+
+fn status(host: &dyn Host, store: &dyn Store, config: &Config, args: &cli::StatusArgs, log: &mut Log) -> Result<Exit> {
+    let loaded = store::load(store.peek())?;
+    let now = host.now();
+    if args.json {
+        print_document(&status::document(config, &loaded.state, now))?;
+    } else {
+        show(host, config, &loaded.state, now)?;
+    }
+    match loaded.broken {
+        None => Ok(Exit::Done),
+        Some(broken) => {
+            log.error(&format!("{}: the next check goes on from the run before", broken.why));
+            Ok(Exit::Problems)
+        }
+    }
+}
+
+/// To standard output, wherever messages go.
+fn print_document(document: &serde_json::Value) -> Result<Exit> {
+    print(&OsHost::new("/".into(), Output::Stdout), &format!("{document}\n"))
+}
+
+fn show(host: &dyn Host, config: &Config, state: &quota::state::State, now: quota::instant::Instant) -> Result<Exit> {
+    let look = Look { width: width(host), colour: std::io::stdout().is_terminal() && host.env("NO_COLOR").is_none() };
+    let nothing = || "no figures yet: run `netquota check`".into();
+    let mut text = status::table(config, state, now, look).unwrap_or_else(nothing);
+    for remark in status::remarks(config, state, now) {
+        text.push('\n');
+        text.push_str(&remark);
+    }
+    text.push('\n');
+    print(host, &text)
+}
+
+/// Of the terminal, else of `COLUMNS`, else 100.
+fn width(host: &dyn Host) -> u16 {
+    let terminal = rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| size.ws_col).filter(|col| *col > 0);
+    terminal.or_else(|| host.env("COLUMNS")?.parse().ok()).unwrap_or(100)
+}
+
+fn config_check(host: &dyn Host, config: &Config, log: &mut Log) -> Exit {
+    warn(config, log, true);
+    let name = config.file.as_ref().map_or("built-in default".into(), |file| file.display().to_string());
+    // The exit code says it, too.
+    host.print(&format!("{name}: ok\n")).ok();
+    Exit::Done
+}

@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::error::at;
 use crate::quota::instant::Instant;
 
 /// The machine, or a simulated one.
@@ -19,8 +20,15 @@ pub trait Host: Send + Sync {
     fn elapsed(&self) -> Duration;
     /// Lets time pass.
     fn sleep(&self, time: Duration);
-    /// A file's text. `/proc`, `/sys` and `/etc` are those below the root folder in use. At most 1 MiB is read.
-    fn read(&self, path: &Path) -> io::Result<String>;
+    /// A file's content. `/proc`, `/sys` and `/etc` are those below the root folder in use. At most 1 MiB is read.
+    fn bytes(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// A file's text, as [`Host::bytes`].
+    fn read(&self, path: &Path) -> io::Result<String> {
+        let not_text = || io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text");
+        String::from_utf8(self.bytes(path)?).map_err(|_| at(path, &not_text()))
+    }
+    /// Whether users other than the owner and group can read a file.
+    fn others_can_read(&self, path: &Path) -> bool;
     /// The sorted names in a folder, the root folder applied as in [`Host::read`].
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Where a symbolic link points, as written, the root folder applied as in [`Host::read`].
@@ -56,7 +64,7 @@ pub struct Request {
     pub body: Vec<u8>,
     /// For the whole exchange.
     pub timeout: Duration,
-    /// `http://…`, `socks5://…` or `socks5h://…`; none: a direct connection, whatever the environment says.
+    /// `http://…`, `https://…`, `socks5://…` or `socks5h://…`; none: a direct connection, whatever the environment says.
     pub proxy: Option<String>,
     /// Bytes of the answer's body read at the most; a longer one is an error.
     pub body_limit: u64,

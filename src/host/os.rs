@@ -9,6 +9,7 @@ mod http;
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
@@ -31,12 +32,22 @@ pub struct OsHost {
     root: PathBuf,
     started: std::time::Instant,
     clock: ClockCheck,
+    output: Output,
+}
+
+/// Where messages go that no channel takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// Standard error: standard output holds a JSON document.
+    Stderr,
 }
 
 impl OsHost {
     /// The machine with its `/proc`, `/sys` and `/etc` below `root`; `/` leaves them where they are.
-    pub fn new(root: PathBuf) -> Self {
-        Self { root, started: std::time::Instant::now(), clock: ClockCheck::default() }
+    pub fn new(root: PathBuf, output: Output) -> Self {
+        Self { root, started: std::time::Instant::now(), clock: ClockCheck::default(), output }
     }
 
     fn below_root(&self, path: &Path) -> PathBuf {
@@ -60,9 +71,13 @@ impl Host for OsHost {
         thread::sleep(time);
     }
 
-    fn read(&self, path: &Path) -> io::Result<String> {
+    fn bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
         let path = self.below_root(path);
-        read_text(&path).map_err(|error| at(&path, &error))
+        read_bytes(&path).map_err(|error| at(&path, &error))
+    }
+
+    fn others_can_read(&self, path: &Path) -> bool {
+        fs::metadata(self.below_root(path)).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
@@ -89,7 +104,10 @@ impl Host for OsHost {
     }
 
     fn print(&self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out: Box<dyn Write> = match self.output {
+            Output::Stdout => Box::new(io::stdout().lock()),
+            Output::Stderr => Box::new(io::stderr().lock()),
+        };
         out.write_all(text.as_bytes())?;
         out.flush()
     }
@@ -123,13 +141,13 @@ fn wall_clock() -> Instant {
     }
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(READ_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > READ_LIMIT {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
     }
-    String::from_utf8(bytes).map_err(|_| not_text())
+    Ok(bytes)
 }
 
 /// A name that is not UTF-8 is listed with replacement characters: seen, and not found when it is opened.
@@ -163,7 +181,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        let host = OsHost::new(dir.path().to_owned());
+        let host = OsHost::new(dir.path().to_owned(), Output::Stdout);
         (dir, host)
     }
 
@@ -174,7 +192,7 @@ mod tests {
         assert_eq!(host.read(Path::new("/etc/hostname")).unwrap(), "h");
         assert_eq!(host.read(&dir.path().join("etcetera/x")).unwrap(), "own");
         assert_eq!(host.read(Path::new("/etcetera/x")).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert!(OsHost::new("/".into()).read(Path::new("/proc/self/status")).unwrap().contains("Name:"));
+        assert!(OsHost::new("/".into(), Output::Stdout).read(Path::new("/proc/self/status")).unwrap().contains("Name:"));
     }
 
     #[test]
@@ -204,7 +222,7 @@ mod tests {
 
     #[test]
     fn clocks_and_environment() {
-        let host = OsHost::new("/".into());
+        let host = OsHost::new("/".into(), Output::Stdout);
         assert!(host.now() > Instant::parse("2024-01-01T00:00:00Z").unwrap());
         let before = host.elapsed();
         host.sleep(Duration::from_millis(5));
@@ -215,7 +233,7 @@ mod tests {
 
     #[test]
     fn jobs_run_at_the_same_time_and_a_panic_counts_as_an_end() {
-        let host = OsHost::new("/".into());
+        let host = OsHost::new("/".into(), Output::Stdout);
         let ended = Arc::new(AtomicUsize::new(0));
         let mut jobs: Vec<Job> = vec![Box::new(|| panic!("a job may fail"))];
         for _ in 0..4 {
@@ -233,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_job_that_hangs_is_left_behind() {
-        let host = OsHost::new("/".into());
+        let host = OsHost::new("/".into(), Output::Stdout);
         let before = host.elapsed();
         host.side_by_side(
             vec![Box::new(|| thread::sleep(Duration::from_secs(60))), Box::new(|| {})],

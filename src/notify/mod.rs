@@ -1,15 +1,19 @@
 //! The channels messages go to.
 //!
 //! A message counts as sent when the channel has said that it has it, and only then: in doubt it is kept and sent
-//! again. To add a channel: a file here whose struct is its settings and implements [`Notifier`], and its `mod` line.
+//! again. To add a channel: a file here with its settings, `open` and [`Notifier`], its `mod` line and its row in
+//! [`NOTIFIERS`].
 
 #[cfg(test)]
 mod script;
+pub mod deliver;
 pub mod telegram;
 pub mod terminal;
 
 use std::time::Duration;
 
+use crate::config::fields::Fields;
+use crate::config::secret::Keeper;
 use crate::host::Host;
 use crate::quota::text::Message;
 
@@ -21,7 +25,15 @@ pub trait Notifier: Send + Sync {
     fn send(&self, host: &dyn Host, message: &Message, moved: Option<&str>, timeout: Duration) -> Delivery;
     /// The least time between two messages of one run.
     fn pace(&self) -> Duration;
+    /// Where messages go, as configured; none for a channel that cannot move.
+    fn address(&self) -> Option<String>;
 }
+
+/// Reads a kind's own settings.
+pub type Open = fn(&Fields<'_>, &Keeper<'_>) -> Option<Box<dyn Notifier>>;
+
+/// The kinds.
+pub const NOTIFIERS: &[(&str, Open)] = &[("telegram", telegram::open)];
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]

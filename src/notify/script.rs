@@ -83,7 +83,11 @@ impl Host for Script {
         locked(&self.answers).pop_front().expect("no more requests than answers")
     }
 
-    fn read(&self, _: &Path) -> io::Result<String> {
+    fn bytes(&self, _: &Path) -> io::Result<Vec<u8>> {
+        unreachable!()
+    }
+
+    fn others_can_read(&self, _: &Path) -> bool {
         unreachable!()
     }
 

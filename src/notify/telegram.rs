@@ -5,6 +5,7 @@
 //! once, all within one time limit. A new one is a [`Remedy`] in `answer.rs` and its arm in [`Attempt::adapt`].
 
 mod answer;
+mod open;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use self::answer::{Remedy, Verdict, judge};
+pub use self::open::open;
 pub use self::settings::{Chat, check_base, check_proxy, check_token};
 use super::{Delivery, Notifier};
 use crate::host::{Host, Request};
@@ -108,6 +110,10 @@ impl Notifier for Telegram {
 
     fn pace(&self) -> Duration {
         PACE
+    }
+
+    fn address(&self) -> Option<String> {
+        Some(self.chat.id.clone())
     }
 }
 

@@ -8,6 +8,9 @@ use super::{Delivery, Notifier};
 use crate::host::Host;
 use crate::quota::text::Message;
 
+/// What it is called where a notifier's name stands.
+pub const NAME: &str = "stdout";
+
 /// Standard output.
 #[derive(Debug)]
 pub struct Terminal;
@@ -26,6 +29,10 @@ impl Notifier for Terminal {
 
     fn pace(&self) -> Duration {
         Duration::ZERO
+    }
+
+    fn address(&self) -> Option<String> {
+        None
     }
 }
 

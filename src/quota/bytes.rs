@@ -120,7 +120,7 @@ impl Unit {
 }
 
 /// A share of an allowance, in millionths of a percent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Percent(u64);
 
 /// The parts a percent is counted in.

@@ -10,6 +10,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
+/// 0001-01-03T00:00:00Z and 9999-12-29T00:00:00Z: within the calendar's years at every offset.
+const FIRST: i64 = -62_135_424_000_000;
+const LAST: i64 = 253_402_041_600_000;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(i64);
@@ -25,10 +29,11 @@ impl Instant {
         self.0
     }
 
-    /// From RFC 3339 text, for example `2026-11-21T09:00:00+08:00`.
+    /// From RFC 3339 text, for example `2026-11-21T09:00:00+08:00`; none outside the years 1 to 9999.
     pub fn parse(text: &str) -> Option<Self> {
         let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        Some(Self((at.unix_timestamp_nanos() / 1_000_000) as i64))
+        let millis = at.unix_timestamp_nanos().div_euclid(1_000_000) as i64;
+        (FIRST..=LAST).contains(&millis).then_some(Self(millis))
     }
 
     /// The time passed since `earlier`; zero when `earlier` is later.
@@ -50,7 +55,7 @@ impl Instant {
 
     /// The calendar date and time at an offset from UTC; instants beyond the years the calendar knows are clamped.
     pub fn at_offset(self, offset: UtcOffset) -> OffsetDateTime {
-        let nanos = i128::from(self.0) * 1_000_000;
+        let nanos = i128::from(self.0.clamp(FIRST, LAST)) * 1_000_000;
         OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH).to_offset(offset)
     }
 }

@@ -1,7 +1,17 @@
 //! The rules, pure: no clock, file, process, environment or network is mentioned below this folder.
 
+pub mod absorb;
 pub mod bytes;
+pub mod clock;
 pub mod duration;
+pub mod forecast;
+pub mod glob;
+pub mod health;
 pub mod instant;
+pub mod message;
+pub mod meter;
 pub mod period;
+pub mod policy;
+pub mod state;
+pub mod text;
 pub mod zone;

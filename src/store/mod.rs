@@ -6,6 +6,9 @@
 //! To add a kind of store: a file with its `Store`, its guard and the tests of [`file`].
 
 pub mod file;
+mod load;
+
+pub use load::{Broken, load};
 
 use std::io;
 use std::time::Duration;

@@ -159,8 +159,12 @@ impl Host for Machine {
         Instant::from_millis(1_000)
     }
 
-    fn read(&self, path: &Path) -> io::Result<String> {
-        path.to_str().and_then(|path| self.files.get(path)).cloned().map_or_else(none, Ok)
+    fn bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
+        path.to_str().and_then(|path| self.files.get(path)).cloned().map_or_else(none, |text| Ok(text.into_bytes()))
+    }
+
+    fn others_can_read(&self, _: &Path) -> bool {
+        unreachable!()
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {

@@ -104,19 +104,25 @@ fn link_speed(devices: &Devices, name: &str) -> Option<u64> {
 
 /// Adds what tells one boot from the next. Read after the counters, so that the uptime never is an older one than them.
 fn identify(host: &dyn Host, readings: &mut [Reading]) -> Result<(), String> {
-    let text = |path| -> io::Result<String> { host.read(Path::new(path)) };
-    let boot = text(BOOT_ID).ok().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
-    let uptime = text(UPTIME).ok().and_then(|text| uptime(&text));
-    if boot.is_none() && uptime.is_none() {
+    let machine = machine_identity(host);
+    if machine.boot.is_none() && machine.uptime.is_none() {
         return Err(format!(
             "neither {BOOT_ID} nor {UPTIME} can be read: a reboot could not be told from traffic \
              (in a systemd unit, ProcSubset=pid hides both)"
         ));
     }
     for reading in readings {
-        reading.identity = Identity { boot: boot.clone(), uptime, index: reading.identity.index };
+        reading.identity = Identity { index: reading.identity.index, ..machine.clone() };
     }
     Ok(())
+}
+
+/// This machine's boot id and uptime.
+pub fn machine_identity(host: &dyn Host) -> Identity {
+    let text = |path| -> io::Result<String> { host.read(Path::new(path)) };
+    let boot = text(BOOT_ID).ok().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
+    let uptime = text(UPTIME).ok().and_then(|text| uptime(&text));
+    Identity { boot, uptime, index: None }
 }
 
 /// The first number of `/proc/uptime`, `350735.47 234388.90`, to the millisecond.

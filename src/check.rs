@@ -1,0 +1,488 @@
+//! One checking run: lock, load, read, meter, decide, save intents, notify, enforce, save outcomes.
+//!
+//! Rules of the line: the lock is taken before the first reading; intents are saved before anything leaves the
+//! machine; each outcome is saved as soon as it is known; a message is tried before its tier's action and never
+//! blocks it; the whole has a deadline, of which reading takes at most half and messages before actions a fifth.
+
+mod meter;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, NamedAction, PublicAddress, fields};
+use crate::enforce::{Order, Outcome};
+use crate::error::{Error, Exit, Result};
+use crate::host::{Host, Request};
+use crate::notify::deliver::{Post, Problems};
+use crate::quota::clock::{News, Verdict};
+use crate::quota::instant::Instant;
+use crate::quota::message::{self, Notice};
+use crate::quota::meter::Identity;
+use crate::quota::policy::{self, Context, Plan, Quota, Step, Tier, View, Withheld};
+use crate::quota::state::{Address, Deed, Outbox, Problem, State, Status};
+use crate::quota::text::Item;
+use crate::sources::{self, Asking, Said};
+use crate::store::{self, Broken, Guard, LockError, Store};
+
+/// What a run is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Sources and quotas looked at; empty: all.
+    pub only: Vec<String>,
+}
+
+/// What a run leaves behind, for whoever shows it.
+pub struct Report {
+    /// The state after it.
+    pub state: State,
+    /// What is wrong, by what it is about.
+    pub problems: Problems,
+    /// Those of them that are new, changed or a day old.
+    pub untold: Vec<String>,
+    /// What was decided and why.
+    pub trace: Vec<String>,
+    /// The believed time.
+    pub now: Instant,
+}
+
+impl Report {
+    /// The exit code it means.
+    pub fn exit(&self) -> Exit {
+        if self.problems.is_empty() { Exit::Done } else { Exit::Problems }
+    }
+}
+
+/// Runs the line.
+pub fn check(host: &Arc<dyn Host>, store: &dyn Store, config: &Config, options: &Options) -> Result<Report> {
+    let mut run = Run::new(host, config, options)?;
+    let mut guard = lock(host, store, config, Duration::ZERO)?;
+    let mut state = run.load(&mut *guard)?;
+    let said = run.read(&state);
+    run.meter(&mut state, &said);
+    let plan = run.decide(&mut state);
+    run.save_intents(&mut *guard, &mut state, &plan)?;
+    run.notify(&mut *guard, &mut state, run.messages_until())?;
+    run.enforce(&mut *guard, &mut state, &plan)?;
+    run.notify(&mut *guard, &mut state, config.deadline)?;
+    run.save_outcomes(&mut *guard, state)
+}
+
+/// The same line as far as deciding, for `--debug`: nothing is locked, sent, done or written.
+pub fn rehearse(host: &Arc<dyn Host>, store: &dyn Store, config: &Config, options: &Options) -> Result<Report> {
+    let mut run = Run::new(host, config, options)?;
+    let loaded = store::load(store.peek())?;
+    let mut state = run.begin(loaded.state, loaded.broken.as_ref().map(|broken| (broken, None)));
+    let said = run.read(&state);
+    run.meter(&mut state, &said);
+    let plan = run.decide(&mut state);
+    run.trace_plan(&state, &plan);
+    let now = run.clock.now;
+    Ok(Report { state, problems: run.problems, untold: Vec::new(), trace: run.trace, now })
+}
+
+/// Takes the lock. One held for more than three deadlines is a problem rather than another run.
+pub fn lock<'s>(
+    host: &Arc<dyn Host>,
+    store: &'s dyn Store,
+    config: &Config,
+    patience: Duration,
+) -> Result<Box<dyn Guard + 's>> {
+    store.lock(patience).map_err(|error| match error {
+        LockError::Held { since } => match since.filter(|since| host.now().since(*since) > config.deadline * 3) {
+            Some(since) => {
+                let text = format!("the lock state.lock is held since {since}: is a run stuck?");
+                Error { exit: Exit::Problems, text }
+            }
+            None => Error { exit: Exit::Locked, text: String::new() },
+        },
+        LockError::Io(error) => Error::failed(error.to_string()),
+    })
+}
+
+/// One run on its way.
+struct Run<'a> {
+    host: &'a Arc<dyn Host>,
+    config: &'a Config,
+    selected: Vec<bool>,
+    whole: bool,
+    clock: Verdict,
+    machine: Identity,
+    withheld: Option<Withheld>,
+    notices: Vec<Notice>,
+    problems: Problems,
+    trace: Vec<String>,
+    channels: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    fn new(host: &'a Arc<dyn Host>, config: &'a Config, options: &Options) -> Result<Self> {
+        let selected = select(config, &options.only)?;
+        let clock = Verdict { now: host.now(), news: News::None };
+        let machine = sources::interface::machine_identity(&**host);
+        let channels = config.notifiers.iter().map(|channel| channel.name.clone()).collect();
+        Ok(Self {
+            host,
+            config,
+            selected,
+            whole: options.only.is_empty(),
+            clock,
+            machine,
+            withheld: None,
+            notices: Vec::new(),
+            problems: Problems::new(),
+            trace: Vec::new(),
+            channels,
+        })
+    }
+
+    /// By when the messages before the actions must be over: a fifth of the deadline from here.
+    fn messages_until(&self) -> Duration {
+        (self.host.elapsed() + self.config.deadline / 5).min(self.config.deadline)
+    }
+
+    fn load(&mut self, guard: &mut dyn Guard) -> Result<State> {
+        let loaded = store::load(guard)?;
+        let aside = match &loaded.broken {
+            None => None,
+            Some(_) => guard.set_aside(self.host.now()).map_err(|error| Error::failed(error.to_string()))?,
+        };
+        Ok(self.begin(loaded.state, loaded.broken.as_ref().map(|broken| (broken, aside))))
+    }
+
+    /// Judges the clock, and notes what was wrong with the state.
+    fn begin(&mut self, mut state: State, broken: Option<(&Broken, Option<String>)>) -> State {
+        self.clock = state.clock.judge(self.clock.now);
+        self.follow_clock(state.clock.doubt.as_ref().map(|doubt| doubt.first));
+        if let Some((broken, aside)) = broken {
+            self.withheld = Some(Withheld::Recovered);
+            let kept = aside.map(|name| format!("; it is kept as {name}")).unwrap_or_default();
+            self.problem("state", format!("{}{kept}", broken.why));
+            self.notices.push(Notice::broken_state(&format!("{}{kept}", broken.why), broken.from_previous));
+        }
+        state
+    }
+
+    fn follow_clock(&mut self, doubted_since: Option<Instant>) {
+        let wall = message::local(&self.config.zone, self.host.now());
+        let last = message::local(&self.config.zone, self.clock.now);
+        match self.clock.news {
+            News::None => {}
+            News::Jumped => self.notices.push(Notice::clock_jumped(&wall, &last)),
+            News::Believed => self.notices.push(Notice::clock_believed(&wall)),
+            News::Doubted => {}
+        }
+        if self.clock.doubtful() {
+            self.withheld = Some(Withheld::ClockInDoubt);
+            let first = doubted_since.map(|first| message::local(&self.config.zone, first)).unwrap_or_default();
+            self.problem("clock", format!("the clock jumped to {first} and is not believed yet: no period changes"));
+        }
+    }
+
+    fn problem(&mut self, key: &str, text: String) {
+        self.problems.push((key.to_owned(), text));
+    }
+
+    fn read(&mut self, state: &State) -> Said {
+        let wanted = |name: &str| {
+            self.config.quotas.iter().zip(&self.selected).any(|(quota, selected)| *selected && quota.source == name)
+        };
+        let due = |name: &str, every: Option<Duration>| {
+            let asked = state.sources.get(name).and_then(|source| source.asked);
+            every.zip(asked).is_none_or(|(every, asked)| policy::due_again(asked, every, self.clock.now))
+        };
+        let sources = self.config.sources.iter().filter(|source| wanted(&source.name) && due(&source.name, source.every));
+        let asking = sources.map(|source| Asking {
+            name: source.name.clone(),
+            source: Arc::clone(&source.source),
+            remembered: state.sources.get(&source.name).and_then(|known| known.choice.clone()),
+        });
+        sources::read_all(self.host, asking.collect(), self.config.deadline / 2)
+    }
+
+    fn sum_pools(&self, state: &mut State) {
+        for (quota, _) in self.config.quotas.iter().zip(&self.selected).filter(|(quota, selected)| **selected && quota.pool) {
+            if let Some(source) = state.sources.get_mut(&quota.source) {
+                policy::sum_pool(quota, source, self.clock.now);
+            }
+        }
+    }
+
+    fn decide(&mut self, state: &mut State) -> Plan {
+        let context = self.context();
+        let plan = policy::decide(&context, state);
+        self.problems.extend(plan.problems.iter().cloned());
+        self.trace.extend(plan.reasons.iter().cloned());
+        plan
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            now: self.clock.now,
+            language: self.config.language,
+            quotas: &self.config.quotas,
+            selected: &self.selected,
+            channels: &self.channels,
+            machine: &self.machine,
+            withheld: self.withheld,
+        }
+    }
+
+    /// Puts what has to be told into the outbox, and saves before any of it leaves the machine.
+    fn save_intents(&mut self, guard: &mut dyn Guard, state: &mut State, plan: &Plan) -> Result<()> {
+        self.reroute(state);
+        self.keep_notices(state);
+        for tell in &plan.tells {
+            for name in &tell.to {
+                state.outbox.entry(name.clone()).or_default().put(tell.item.clone());
+            }
+        }
+        let leaves = state.outbox.values().any(|outbox| !outbox.items.is_empty()) || !plan.steps.is_empty();
+        if leaves { save(guard, state) } else { Ok(()) }
+    }
+
+    fn keep_notices(&mut self, state: &mut State) {
+        for notice in std::mem::take(&mut self.notices) {
+            self.put_all(state, &notice.item(self.config.language, self.clock.now));
+        }
+    }
+
+    fn put_all(&self, state: &mut State, item: &Item) {
+        for name in &self.channels {
+            state.outbox.entry(name.clone()).or_default().put(item.clone());
+        }
+    }
+
+    /// What waits for a notifier that is no longer configured goes to the others.
+    fn reroute(&self, state: &mut State) {
+        let gone: Vec<String> = state.outbox.keys().filter(|name| !self.channels.contains(name)).cloned().collect();
+        for outbox in gone.into_iter().filter_map(|name| state.outbox.remove(&name)).collect::<Vec<_>>() {
+            outbox.items.iter().for_each(|item| self.put_all(state, item));
+        }
+    }
+
+    fn notify(&mut self, guard: &mut dyn Guard, state: &mut State, until: Duration) -> Result<()> {
+        if state.outbox.values().all(|outbox| outbox.items.is_empty()) {
+            return Ok(());
+        }
+        let address = self.address(state);
+        let head = message::head(&self.config.host_name, address.as_deref());
+        let post = Post {
+            host: &**self.host,
+            channels: &self.config.notifiers,
+            language: self.config.language,
+            head: &head,
+            now: self.clock.now,
+            until,
+        };
+        let problems = post.deliver(state, &mut |state| save(guard, state))?;
+        self.problems.retain(|(key, _)| !key.starts_with("notifier/"));
+        self.problems.extend(problems);
+        Ok(())
+    }
+
+    /// The public address: as written, or as a server told it within the last day.
+    fn address(&self, state: &mut State) -> Option<String> {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let url = match self.config.public_address.as_ref()? {
+            PublicAddress::Literal(text) => return Some(text.clone()),
+            PublicAddress::Url(url) => url,
+        };
+        if state.address.as_ref().is_none_or(|address| policy::due_again(address.at, DAY, self.clock.now)) {
+            let left = self.config.deadline.saturating_sub(self.host.elapsed()) / 10;
+            let request = Request {
+                method: "GET",
+                url: url.clone(),
+                headers: Vec::new(),
+                body: Vec::new(),
+                timeout: left.min(Duration::from_secs(3)),
+                proxy: None,
+                body_limit: 1024,
+            };
+            let answer = self.host.http(&request).ok().filter(|answer| answer.status == 200);
+            let text = answer.and_then(|answer| String::from_utf8(answer.body).ok());
+            let parsed = text.and_then(|text| text.trim().parse::<std::net::IpAddr>().ok());
+            if let Some(address) = parsed {
+                state.address = Some(Address { text: address.to_string(), at: self.clock.now });
+            }
+        }
+        state.address.as_ref().map(|address| address.text.clone())
+    }
+
+    /// Does what is due, one after the other: recorded before it is tried, its outcome saved at once.
+    fn enforce(&mut self, guard: &mut dyn Guard, state: &mut State, plan: &Plan) -> Result<()> {
+        for step in &plan.steps {
+            let quota = &self.config.quotas[step.quota];
+            let tier = &quota.tiers[step.tier];
+            let Some(action) = self.config.actions.iter().find(|action| action.rule.name == step.action) else { continue };
+            let left = self.config.deadline.saturating_sub(self.host.elapsed());
+            if left < Duration::from_secs(1) {
+                self.problem(&step_key(step, quota), format!("action {:?}: no time left in this run", step.action));
+                continue;
+            }
+            let Some(deed) = deed_mut(state, quota, tier, step) else { continue };
+            deed.status = Status::Started;
+            deed.at = self.clock.now;
+            deed.tries += 1;
+            deed.machine = Some(self.machine.clone());
+            save(guard, state)?;
+            let mut facts = step.facts.clone();
+            facts.push(("NETQUOTA_HOST".into(), self.config.host_name.clone()));
+            let order =
+                Order { facts: &facts, withheld: &self.config.withheld, timeout: action.action.timeout().min(left) };
+            let outcome = action.action.apply(&**self.host, &order);
+            self.conclude(state, step, action, outcome);
+            save(guard, state)?;
+        }
+        Ok(())
+    }
+
+    fn conclude(&mut self, state: &mut State, step: &Step, action: &NamedAction, outcome: Outcome) {
+        let quota = &self.config.quotas[step.quota];
+        let tier = &quota.tiers[step.tier];
+        let Some(deed) = deed_mut(state, quota, tier, step) else { return };
+        let tries = deed.tries;
+        let why = match outcome {
+            Outcome::Done { output } => {
+                (deed.status, deed.output) = (Status::Done, output);
+                return;
+            }
+            Outcome::Issued { output } => {
+                deed.output = output;
+                return;
+            }
+            Outcome::Failed { why } => why,
+        };
+        deed.status = if tries < policy::TRIES { Status::Failed } else { Status::GivenUp };
+        deed.output.clone_from(&why);
+        self.problem(&step_key(step, quota), format!("action {:?} for {}: {why}", step.action, step.subject));
+        let Some(source) = state.sources.get_mut(&quota.source) else { return };
+        let Some(subject) = quota.subject_mut(source, &step.subject) else { return };
+        let Some(view) = View::of(quota, &step.subject, subject) else { return };
+        let item = message::failed(&self.context(), &view, &action.rule, tries, &why);
+        self.put_all(state, &item);
+    }
+
+    fn save_outcomes(mut self, guard: &mut dyn Guard, mut state: State) -> Result<Report> {
+        let untold = self.note_problems(&mut state);
+        state.outbox.retain(|_, outbox| *outbox != Outbox::default());
+        save(guard, &state)?;
+        Ok(Report { state, problems: self.problems, untold, trace: self.trace, now: self.clock.now })
+    }
+
+    /// Remembers the problems of this run; returns those that are new, changed or were told a day ago.
+    fn note_problems(&mut self, state: &mut State) -> Vec<String> {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let now = self.clock.now;
+        let old = std::mem::take(&mut state.problems);
+        let mut untold = Vec::new();
+        if !self.whole {
+            state.problems.clone_from(&old);
+        }
+        for (key, text) in &self.problems {
+            let before = old.get(key);
+            let same = before.filter(|problem| problem.text == *text && !policy::due_again(problem.told, DAY, now));
+            if same.is_none() {
+                untold.push(text.clone());
+            }
+            let problem = Problem {
+                text: text.clone(),
+                since: before.map_or(now, |problem| problem.since),
+                told: same.map_or(now, |problem| problem.told),
+            };
+            state.problems.insert(key.clone(), problem);
+        }
+        state.warned.retain(|_, told| now.since(*told) < DAY * 2);
+        untold
+    }
+
+    fn trace_plan(&mut self, state: &State, plan: &Plan) {
+        for quota in &self.config.quotas {
+            let Some(source) = state.sources.get(&quota.source) else { continue };
+            for view in quota.rows(source).into_iter().filter_map(|(name, subject)| View::of(quota, name, subject)) {
+                self.trace.push(format!(
+                    "figure: quota {:?}, {:?}: {} of {} bytes, {} %, of {}",
+                    quota.name,
+                    view.subject,
+                    view.used,
+                    quota.allowance.bytes,
+                    view.percent(),
+                    view.as_of
+                ));
+            }
+        }
+        let notices = std::mem::take(&mut self.notices);
+        let items = notices.into_iter().map(|notice| notice.item(self.config.language, self.clock.now));
+        let all = self.channels.join(", ");
+        let mut told: Vec<String> =
+            items.map(|item| format!("would send to {all}: {}\n{}", item.title, item.body.join("\n"))).collect();
+        told.extend(plan.tells.iter().map(|tell| {
+            format!("would send to {}: {}\n{}", tell.to.join(", "), tell.item.title, tell.item.body.join("\n"))
+        }));
+        let waiting = state.outbox.iter().filter(|(_, outbox)| !outbox.items.is_empty());
+        told.extend(waiting.map(|(name, outbox)| format!("would send to {name}: {} waiting", outbox.items.len())));
+        self.trace.append(&mut told);
+        let steps = plan.steps.iter().map(|step| format!("would do action {:?} for {}", step.action, step.subject));
+        self.trace.extend(steps);
+    }
+}
+
+/// Replaces the saved state.
+pub fn save(guard: &mut dyn Guard, state: &State) -> Result<()> {
+    let document = state.write().map_err(|error| Error::failed(format!("state.json: {error}")))?;
+    guard.save(&document).map_err(|error| Error::failed(error.to_string()))
+}
+
+fn step_key(step: &Step, quota: &Quota) -> String {
+    format!("action/{}/{}/{}", step.action, quota.name, step.subject)
+}
+
+fn deed_mut<'s>(state: &'s mut State, quota: &Quota, tier: &Tier, step: &Step) -> Option<&'s mut Deed> {
+    let subject = quota.subject_mut(state.sources.get_mut(&quota.source)?, &step.subject)?;
+    subject.rows.get_mut(&quota.name)?.tiers.get_mut(&tier.key)?.deeds.get_mut(&step.action)
+}
+
+/// Which quotas are looked at: all, or those named themselves or by their source.
+fn select(config: &Config, only: &[String]) -> Result<Vec<bool>> {
+    let names = || {
+        let sources = config.sources.iter().map(|source| source.name.as_str());
+        sources.chain(config.quotas.iter().map(|quota| quota.name.as_str()))
+    };
+    if let Some(unknown) = only.iter().find(|wanted| !names().any(|name| name == *wanted)) {
+        let near = fields::nearest(unknown, names());
+        return Err(Error::usage(format!("--only: there is no source or quota {unknown:?}{near}")));
+    }
+    let selected = |quota: &Quota| only.is_empty() || only.contains(&quota.name) || only.contains(&quota.source);
+    Ok(config.quotas.iter().map(selected).collect())
+}
+
+/// The state folder: the command line's, the configuration's, systemd's, else the usual one.
+pub fn state_dir(host: &dyn Host, explicit: Option<&Path>, config: &Config, root_user: bool) -> Result<std::path::PathBuf> {
+    let given = explicit.map(Path::to_owned).or_else(|| config.state_dir.clone());
+    let systemd = || host.env("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(Into::into));
+    if let Some(folder) = given.or_else(systemd) {
+        return Ok(folder);
+    }
+    if root_user {
+        return Ok("/var/lib/netquota".into());
+    }
+    let home = host.env("XDG_STATE_HOME").or_else(|| host.env("HOME").map(|home| format!("{home}/.local/state")));
+    let home = home.ok_or_else(|| Error::usage("no state directory: give --state-dir"))?;
+    Ok(Path::new(&home).join("netquota"))
+}
+
+/// Reads and meters what one quota looks at, and decides nothing; the state, the time and what was wrong.
+pub fn read_only_this(
+    host: &Arc<dyn Host>,
+    guard: &mut dyn Guard,
+    config: &Config,
+    quota: &str,
+) -> Result<(State, Instant, Vec<String>)> {
+    let mut run = Run::new(host, config, &Options { only: vec![quota.to_owned()] })?;
+    let mut state = run.load(guard)?;
+    let said = run.read(&state);
+    run.meter(&mut state, &said);
+    run.sum_pools(&mut state);
+    run.keep_notices(&mut state);
+    Ok((state, run.clock.now, run.problems.into_iter().map(|(_, text)| text).collect()))
+}

@@ -1,0 +1,79 @@
+//! Takes what the sources said into the state, and notes what has to be told of it.
+
+use std::time::Duration;
+
+use super::Run;
+use crate::config::NamedSource;
+use crate::quota::absorb::{Asked, Oddity};
+use crate::quota::health::Checkup;
+use crate::quota::message::{self, Notice};
+use crate::quota::policy::due_again;
+use crate::quota::state::State;
+use crate::sources::Said;
+
+impl Run<'_> {
+    /// Meters every source that was asked.
+    pub(super) fn meter(&mut self, state: &mut State, said: &Said) {
+        for source in &self.config.sources {
+            if let Some(answer) = said.get(&source.name) {
+                self.source(state, source, answer);
+            }
+        }
+    }
+
+    fn source(&mut self, state: &mut State, source: &NamedSource, answer: &Result<crate::quota::meter::Readings, String>) {
+        let now = self.clock.now;
+        let memory = state.sources.entry(source.name.clone()).or_default();
+        memory.asked = Some(now);
+        let zone = &self.config.zone;
+        let checkup = Checkup {
+            source: &source.name,
+            problem_after: source.problem_after,
+            now,
+            show: &|at| message::local(zone, at),
+        };
+        self.notices.extend(checkup.examine(memory, answer));
+        let mut oddities = Vec::new();
+        match answer {
+            Err(text) => {
+                self.problems.push((format!("source/{}", source.name), format!("source {:?}: {text}", source.name)));
+            }
+            Ok(readings) => {
+                for problem in &readings.problems {
+                    let key = format!("source/{}/{}", source.name, problem.subject);
+                    self.problems.push((key, format!("source {:?}: {}", source.name, problem.text)));
+                }
+                if readings.choice.is_some() {
+                    memory.choice.clone_from(&readings.choice);
+                }
+                let quotas = self.config.quotas.iter().filter(|quota| quota.source == source.name);
+                let mut asked: Vec<Asked<'_>> = Vec::new();
+                for quota in quotas {
+                    match asked.iter_mut().find(|ask| ask.key == quota.rule_key) {
+                        Some(ask) => ask.since_boot |= quota.since_boot,
+                        None => asked.push(quota.asked()),
+                    }
+                }
+                oddities = memory.absorb(&readings.readings, &asked, now);
+            }
+        }
+        for oddity in oddities {
+            self.odd(state, &source.name, &oddity);
+        }
+    }
+
+    /// Told at most once a day, and a problem each time.
+    fn odd(&mut self, state: &mut State, source: &str, oddity: &Oddity) {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let now = self.clock.now;
+        let notice = match oddity {
+            Oddity::Fell { subject, narrow } => Notice::fell(source, subject, *narrow),
+            Oddity::Implausible { subject, flow } => Notice::implausible(source, subject, flow.rx.max(flow.tx)),
+        };
+        self.problems.push((notice.key.clone(), format!("source {source:?}: {}", notice.text())));
+        if state.warned.get(&notice.key).is_none_or(|told| due_again(*told, DAY, now)) {
+            state.warned.insert(notice.key.clone(), now);
+            self.notices.push(notice);
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The configuration: from a file's text to settings in which every name is resolved and every value checked.
+//!
+//! Nothing is read, sent or written before [`load`] has accepted everything; what it refuses comes as one list.
+//! A kind's own keys are read by the kind (`open` in its module), what is common to all kinds here.
+
+pub mod fields;
+mod quotas;
+pub mod show;
+pub mod secret;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use crate::enforce::{self, Action};
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::notify::{self, Notifier};
+use crate::quota::duration::Language;
+use crate::quota::policy::{ActionRule, Quota};
+use crate::quota::zone::{self, Zone};
+use crate::sources::{self, Source};
+use fields::{Fields, Findings, Shown};
+use secret::{Keeper, Need};
+
+/// Everything in force.
+pub struct Config {
+    /// Where it came from; none: the built-in default.
+    pub file: Option<PathBuf>,
+    /// Of the messages.
+    pub language: Language,
+    /// Of what has no zone of its own.
+    pub zone: Zone,
+    /// For a whole run.
+    pub deadline: Duration,
+    /// Where the state is, if the file says so.
+    pub state_dir: Option<PathBuf>,
+    /// Where lines for standard error go as well.
+    pub log_file: Option<PathBuf>,
+    /// What messages call this machine.
+    pub host_name: String,
+    /// Where its public address comes from.
+    pub public_address: Option<PublicAddress>,
+    /// By name.
+    pub sources: Vec<NamedSource>,
+    /// In the order of their names.
+    pub quotas: Vec<Quota>,
+    /// By name; without any, the terminal.
+    pub notifiers: Vec<Channel>,
+    /// By name.
+    pub actions: Vec<NamedAction>,
+    /// Environment variables that hold secrets.
+    pub withheld: Vec<String>,
+    /// What is worth knowing but stops nothing.
+    pub warnings: Vec<String>,
+    /// Every value in force.
+    pub shown: Vec<Shown>,
+}
+
+/// Where this machine's public address comes from.
+pub enum PublicAddress {
+    /// It is written.
+    Literal(String),
+    /// A server tells it as plain text.
+    Url(String),
+}
+
+/// A source and what is common to all.
+pub struct NamedSource {
+    /// Its name.
+    pub name: String,
+    /// Asked at most so often.
+    pub every: Option<Duration>,
+    /// Without a good figure for so long, a message goes out.
+    pub problem_after: Duration,
+    /// Of its kind.
+    pub source: Arc<dyn Source>,
+}
+
+/// A notifier.
+pub struct Channel {
+    /// Its name.
+    pub name: String,
+    /// Of its kind.
+    pub notifier: Box<dyn Notifier>,
+}
+
+/// An action, with the rules it goes by.
+pub struct NamedAction {
+    /// The rules.
+    pub rule: ActionRule,
+    /// Its settings as text: a change of them disarms.
+    pub settings: String,
+    /// Of its kind.
+    pub action: Box<dyn Action>,
+}
+
+/// What is in force without a file, and for a file without quotas.
+const BUILT_IN: &str = "[quota.month]\nallowance = \"1 TB\"\ntiers = [\"80%\", \"90%\", \"95%\"]\n";
+
+/// Reads the configuration; `explicit` is the command line's file.
+pub fn load(host: &dyn Host, explicit: Option<&Path>, need: Need) -> Result<Config> {
+    let (file, text) = find(host, explicit)?;
+    let name = file.as_ref().map_or("built-in default".into(), |path| path.display().to_string());
+    let mut config = parse(host, &name, &text, need).map_err(|errors| Error::usage(errors.join("\n")))?;
+    config.file = file;
+    Ok(config)
+}
+
+/// The file and its text: the one asked for must be there, the usual ones may be missing.
+fn find(host: &dyn Host, explicit: Option<&Path>) -> Result<(Option<PathBuf>, String)> {
+    let asked = explicit.map(Path::to_owned).or_else(|| host.env("NETQUOTA_CONFIG").map(PathBuf::from));
+    if let Some(path) = asked {
+        let text = host.read(&path).map_err(|error| Error::usage(error.to_string()))?;
+        return Ok((Some(path), text));
+    }
+    let home = host.env("XDG_CONFIG_HOME").or_else(|| host.env("HOME").map(|home| format!("{home}/.config")));
+    let usual = [Some(PathBuf::from("/etc")), home.map(PathBuf::from)];
+    for path in usual.into_iter().flatten().map(|folder| folder.join("netquota/config.toml")) {
+        match host.read(&path) {
+            Ok(text) => return Ok((Some(path), text)),
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {}
+            Err(error) => return Err(Error::usage(error.to_string())),
+        }
+    }
+    Ok((None, BUILT_IN.into()))
+}
+
+/// The configuration of a text, or all that is wrong with it.
+pub fn parse(host: &dyn Host, name: &str, text: &str, need: Need) -> std::result::Result<Config, Vec<String>> {
+    let findings = Findings::new(name, text);
+    let (table, syntax) = DeTable::parse_recoverable(text);
+    if !syntax.is_empty() {
+        for error in &syntax {
+            findings.error(&error.span().unwrap_or_default(), "", error.message().trim());
+        }
+        return Err(findings.finish().err().unwrap_or_default());
+    }
+    let keeper = Keeper::new(host, need);
+    let root = Fields::root(&findings, &table);
+    let config = read(host, &root, &keeper);
+    root.finish();
+    if *keeper.literal.borrow() && host.others_can_read(Path::new(name)) {
+        findings.warn(format!("{name}: it holds secrets and others can read it: chmod 640, or keep them elsewhere"));
+    }
+    let (warnings, shown) = findings.finish()?;
+    Ok(Config { warnings, shown, withheld: keeper.variables.take(), ..config })
+}
+
+fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
+    let language = root.or("language", default_language(host), default_language_text(host), |value| {
+        value.word(&[("en", Language::En), ("zh", Language::Zh)])
+    });
+    let zone = machine_zone(host);
+    let shown = format!("{:?}", zone.name());
+    let zone = root.or("timezone", zone, &shown, |value| read_zone(value.text()?));
+    let deadline = root.or("deadline", Duration::from_secs(50), "\"50s\"", |value| {
+        let deadline = value.duration()?;
+        let sensible = (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&deadline);
+        if sensible { Ok(deadline) } else { Err("between 1 s and 1 h is expected".into()) }
+    });
+    let path = |value: &fields::Value<'_>| value.text().map(PathBuf::from);
+    let (state_dir, log_file) = (root.opt("state_dir", path), root.opt("log_file", path));
+    let (host_name, public_address) = read_host(host, &root.table("host"));
+    let sources = read_sources(root);
+    let notifiers = read_notifiers(root, keeper);
+    let actions = read_actions(root);
+    let quotas = quotas::read(root, &quotas::Known::new(&zone, &sources, &notifiers, &actions));
+    Config {
+        file: None,
+        language,
+        zone,
+        deadline,
+        state_dir,
+        log_file,
+        host_name,
+        public_address,
+        sources,
+        quotas,
+        notifiers,
+        actions,
+        withheld: Vec::new(),
+        warnings: Vec::new(),
+        shown: Vec::new(),
+    }
+}
+
+fn default_language(host: &dyn Host) -> Language {
+    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(|name| host.env(name));
+    if locale.is_some_and(|locale| locale.starts_with("zh")) { Language::Zh } else { Language::En }
+}
+
+fn default_language_text(host: &dyn Host) -> &'static str {
+    match default_language(host) {
+        Language::En => "\"en\"",
+        Language::Zh => "\"zh\"",
+    }
+}
+
+/// The machine's zone: `TZ`, the link or file `/etc/localtime`, `/etc/timezone`, else UTC.
+fn machine_zone(host: &dyn Host) -> Zone {
+    let localtime = Path::new("/etc/localtime");
+    let linked = || {
+        let target = host.link(localtime).ok()?;
+        Zone::named(target.split_once("zoneinfo/")?.1)
+    };
+    let copied = || Zone::from_tzif("localtime", &host.bytes(localtime).ok()?);
+    let named = || Zone::named(host.read(Path::new("/etc/timezone")).ok()?.trim());
+    let asked = host.env("TZ").and_then(|name| Zone::named(name.trim_start_matches(':')));
+    asked.or_else(linked).or_else(copied).or_else(named).unwrap_or_else(Zone::utc)
+}
+
+fn read_zone(text: &str) -> std::result::Result<Zone, String> {
+    Zone::named(text).ok_or_else(|| {
+        let names = zone::names();
+        let near = fields::nearest(text, names.iter().map(String::as_str));
+        format!("{text:?} is no time zone{near}")
+    })
+}
+
+fn read_host(host: &dyn Host, fields: &Fields<'_>) -> (String, Option<PublicAddress>) {
+    let of = |path: &str| host.read(Path::new(path)).ok().map(|text| text.trim().to_owned()).filter(|n| !n.is_empty());
+    let found = of("/proc/sys/kernel/hostname").or_else(|| of("/etc/hostname")).unwrap_or_else(|| "localhost".into());
+    let shown = format!("{found:?}");
+    let name = fields.or("name", found, &shown, |value| match value.text()? {
+        "" => Err("it is empty".into()),
+        name => Ok(name.to_owned()),
+    });
+    let address = fields.opt("public_address", |value| {
+        if !value.is_table() {
+            return value.text().map(|text| PublicAddress::Literal(text.into()));
+        }
+        let table = value.table().ok_or("a table is expected")?;
+        let url = table.value("url").ok_or("url is missing")?.text()?.to_owned();
+        table.finish();
+        if url.starts_with("https://") || url.starts_with("http://") {
+            return Ok(PublicAddress::Url(url));
+        }
+        Err(format!("{url:?} is no http or https address"))
+    });
+    (name, address)
+}
+
+/// The kind of a table: its `kind`, else its name.
+fn kind<T: Copy>(name: &str, fields: &Fields<'_>, kinds: &[(&'static str, T)]) -> Option<T> {
+    if fields.has("kind") {
+        return fields.opt("kind", |value| value.word(kinds));
+    }
+    match kinds.iter().find(|(kind, _)| *kind == name) {
+        Some((kind, open)) => {
+            fields.show_default("kind", &format!("{kind:?}"));
+            Some(*open)
+        }
+        None => {
+            let known: Vec<&str> = kinds.iter().map(|(kind, _)| *kind).collect();
+            fields.error(format!("kind is missing: one of {}", known.join(", ")));
+            None
+        }
+    }
+}
+
+fn read_sources(root: &Fields<'_>) -> Vec<NamedSource> {
+    let mut tables = root.tables("source");
+    if tables.is_empty() {
+        tables.push(("interface".into(), Fields::absent(root.findings(), "source.interface")));
+    }
+    tables.into_iter().filter_map(|(name, fields)| read_source(name, fields)).collect()
+}
+
+fn read_source(name: String, fields: Fields<'_>) -> Option<NamedSource> {
+    let open = kind(&name, &fields, sources::SOURCES);
+    let every = fields.opt("every", fields::Value::duration);
+    let problem_after =
+        fields.or("problem_after", Duration::from_secs(3600), "\"1 h\"", fields::Value::duration);
+    let source = open.map(|open| open(&fields));
+    if open.is_some() {
+        fields.finish();
+    }
+    Some(NamedSource { name, every, problem_after, source: source?? })
+}
+
+fn read_notifiers(root: &Fields<'_>, keeper: &Keeper<'_>) -> Vec<Channel> {
+    let tables = root.tables("notifier");
+    if tables.is_empty() {
+        return vec![Channel { name: notify::terminal::NAME.into(), notifier: Box::new(notify::terminal::Terminal) }];
+    }
+    let open = |(name, fields): (String, Fields<'_>)| {
+        let open = kind(&name, &fields, notify::NOTIFIERS)?;
+        let notifier = open(&fields, keeper);
+        fields.finish();
+        Some(Channel { name, notifier: notifier? })
+    };
+    tables.into_iter().filter_map(open).collect()
+}
+
+fn read_actions(root: &Fields<'_>) -> Vec<NamedAction> {
+    let mut tables = root.tables("action");
+    for kind in enforce::NEEDS_NO_TABLE {
+        if !tables.iter().any(|(name, _)| name == kind) {
+            tables.push(((*kind).into(), Fields::absent(root.findings(), &format!("action.{kind}"))));
+        }
+    }
+    tables.into_iter().filter_map(|(name, fields)| read_action(name, fields)).collect()
+}
+
+fn read_action(name: String, fields: Fields<'_>) -> Option<NamedAction> {
+    let open = kind(&name, &fields, enforce::ACTIONS);
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let boot_grace = fields.or("boot_grace", minutes(15), "\"15 min\"", fields::Value::duration);
+    let announce = fields.or("announce", minutes(0), "\"0 s\"", fields::Value::duration);
+    let arm_after = fields.or("arm_after", minutes(15), "\"15 min\"", fields::Value::duration);
+    let again_after = fields.opt("again_after", fields::Value::duration);
+    let action = open.map(|open| open(&fields));
+    if open.is_some() {
+        fields.finish();
+    }
+    let action = action??;
+    let rule = ActionRule { name, effect: action.effect(), boot_grace, announce, arm_after, again_after };
+    let settings = format!("{rule:?} {}", action.settings());
+    Some(NamedAction { rule, settings, action })
+}

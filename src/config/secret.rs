@@ -1,0 +1,101 @@
+//! Secrets of the configuration: a text, or where it is kept. Resolved only by the commands that use them.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use super::fields::{Fields, Value};
+use crate::host::Host;
+use crate::secret::Secret;
+
+/// Where credentials are when systemd hands none over.
+const CREDENTIALS: &str = "/etc/netquota/credentials";
+
+/// Whether secrets are needed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The command uses them: one that cannot be had is an error.
+    Secrets,
+    /// It does not: they stay where they are.
+    Nothing,
+}
+
+/// Reads secrets, and remembers what to be careful about.
+pub struct Keeper<'h> {
+    host: &'h dyn Host,
+    need: Need,
+    /// Environment variables that hold secrets: withheld from commands.
+    pub variables: RefCell<Vec<String>>,
+    /// Whether one is written into the file itself.
+    pub literal: RefCell<bool>,
+}
+
+impl<'h> Keeper<'h> {
+    /// Nothing found yet.
+    pub fn new(host: &'h dyn Host, need: Need) -> Self {
+        Self { host, need, variables: RefCell::default(), literal: RefCell::default() }
+    }
+
+    /// The secret under a key that must be there. Unresolved ones are empty.
+    pub fn need(&self, fields: &Fields<'_>, key: &str) -> Option<Secret> {
+        if !fields.has(key) {
+            fields.error(format!("{key} is missing"));
+            return None;
+        }
+        self.opt(fields, key)
+    }
+
+    /// The secret under a key.
+    pub fn opt(&self, fields: &Fields<'_>, key: &str) -> Option<Secret> {
+        fields.hidden(key, |value| self.read(value))
+    }
+
+    fn read(&self, value: &Value<'_>) -> Result<Secret, String> {
+        if !value.is_table() {
+            *self.literal.borrow_mut() = true;
+            let text = value.text().map_err(|_| "a text, { env = … }, { file = … } or { credential = … } is expected")?;
+            return checked(text, "it");
+        }
+        let table = value.table().ok_or("a table is expected")?;
+        let text = |key: &str| table.value(key).map(|value| value.text());
+        let (env, file, credential) = (text("env"), text("file"), text("credential"));
+        table.finish();
+        match (env, file, credential) {
+            (Some(name), None, None) => self.env(name?),
+            (None, Some(path), None) => self.file(Path::new(path?)),
+            (None, None, Some(name)) => self.file(&self.credential(name?)),
+            _ => Err("exactly one of env, file and credential is expected".into()),
+        }
+    }
+
+    fn env(&self, name: &str) -> Result<Secret, String> {
+        self.variables.borrow_mut().push(name.into());
+        if self.need == Need::Nothing {
+            return Ok(Secret::new(String::new()));
+        }
+        let text = self.host.env(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
+        checked(&text, &format!("the environment variable {name}"))
+    }
+
+    fn file(&self, path: &Path) -> Result<Secret, String> {
+        if self.need == Need::Nothing {
+            return Ok(Secret::new(String::new()));
+        }
+        let text = self.host.read(path).map_err(|error| error.to_string())?;
+        checked(text.trim(), &path.display().to_string())
+    }
+
+    fn credential(&self, name: &str) -> PathBuf {
+        let given = self.host.env("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(name));
+        match given.filter(|path| self.host.read(path).is_ok()) {
+            Some(path) => path,
+            None => Path::new(CREDENTIALS).join(name),
+        }
+    }
+}
+
+fn checked(text: &str, what: &str) -> Result<Secret, String> {
+    if text.is_empty() {
+        return Err(format!("{what} is empty"));
+    }
+    Ok(Secret::new(text.to_owned()))
+}

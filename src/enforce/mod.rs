@@ -1,0 +1,84 @@
+//! What tiers do.
+//!
+//! Invariant: an action is recorded as started before [`Action::apply`] is called, and says of its outcome only
+//! what it knows. To add one: a module with its settings, `open` and [`Action`], its `mod` line and its row in
+//! [`ACTIONS`].
+
+pub mod command;
+pub mod shutdown;
+
+use std::time::Duration;
+
+use crate::config::fields::{Fields, Value};
+use crate::host::Host;
+use crate::quota::policy::Effect;
+
+/// Something a tier does once.
+pub trait Action: Send + Sync {
+    /// By what its success is seen.
+    fn effect(&self) -> Effect;
+    /// Its settings as text: a change of them disarms it.
+    fn settings(&self) -> String;
+    /// The longest it may take.
+    fn timeout(&self) -> Duration;
+    /// Does it.
+    fn apply(&self, host: &dyn Host, order: &Order<'_>) -> Outcome;
+}
+
+/// What an action is given.
+pub struct Order<'a> {
+    /// Figures, as `NETQUOTA_*`.
+    pub facts: &'a [(String, String)],
+    /// Environment variables that hold secrets.
+    pub withheld: &'a [String],
+    /// No longer than this.
+    pub timeout: Duration,
+}
+
+/// What an action knows of its outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its effect was seen.
+    Done {
+        /// What was printed.
+        output: String,
+    },
+    /// It was accepted; its effect is still to be seen.
+    Issued {
+        /// What was printed.
+        output: String,
+    },
+    /// It definitely failed.
+    Failed {
+        /// Why, with what was printed.
+        why: String,
+    },
+}
+
+/// Reads a kind's own settings.
+pub type Open = fn(&Fields<'_>) -> Option<Box<dyn Action>>;
+
+/// The kinds.
+pub const ACTIONS: &[(&str, Open)] = &[("command", command::open), ("shutdown", shutdown::open)];
+
+/// Kinds that need no table: a tier may name them as they are.
+pub const NEEDS_NO_TABLE: &[&str] = &["shutdown"];
+
+/// A command as a list: the program and its arguments.
+fn read_command(value: &Value<'_>) -> Result<Vec<String>, String> {
+    let command = value.texts().map_err(|error| format!("{error}; a command is a list, run without a shell"))?;
+    if command.first().is_none_or(String::is_empty) {
+        return Err("the program is missing".into());
+    }
+    if command.iter().any(|part| part.contains('\0')) {
+        return Err("it holds a NUL character".into());
+    }
+    Ok(command)
+}
+
+fn read_timeout(fields: &Fields<'_>) -> Duration {
+    fields.or("timeout", Duration::from_secs(30), "\"30 s\"", |value| match value.duration()? {
+        Duration::ZERO => Err("it must be more than nothing".into()),
+        timeout => Ok(timeout),
+    })
+}

@@ -1,0 +1,53 @@
+//! Powers this machine off.
+//!
+//! Without a command of the operator's the usual ones are tried in turn: a container has no systemd, a small
+//! image no `shutdown`.
+
+use std::time::Duration;
+
+use super::command::run;
+use super::{Action, Order, Outcome, read_command, read_timeout};
+use crate::config::fields::Fields;
+use crate::host::Host;
+use crate::quota::policy::Effect;
+
+/// The settings.
+struct Shutdown {
+    commands: Vec<Vec<String>>,
+    timeout: Duration,
+}
+
+const USUAL: [&[&str]; 3] = [&["systemctl", "poweroff"], &["shutdown", "-h", "now"], &["poweroff"]];
+
+/// Reads the settings.
+pub fn open(fields: &Fields<'_>) -> Option<Box<dyn Action>> {
+    let own = fields.opt("command", read_command);
+    let timeout = read_timeout(fields);
+    let usual = || USUAL.iter().map(|command| command.iter().map(ToString::to_string).collect()).collect();
+    Some(Box::new(Shutdown { commands: own.map_or_else(usual, |own| vec![own]), timeout }))
+}
+
+impl Action for Shutdown {
+    fn effect(&self) -> Effect {
+        Effect::Restart
+    }
+
+    fn settings(&self) -> String {
+        format!("shutdown {:?} {:?}", self.commands, self.timeout)
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn apply(&self, host: &dyn Host, order: &Order<'_>) -> Outcome {
+        let mut failures = Vec::new();
+        for command in &self.commands {
+            match run(host, command, order) {
+                Ok(output) => return Outcome::Issued { output },
+                Err(why) => failures.push(why),
+            }
+        }
+        Outcome::Failed { why: failures.join("\n") }
+    }
+}

@@ -1,0 +1,215 @@
+//! Takes what a source said into its state: who is who, what flowed, and which period it belongs to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use super::instant::Instant;
+use super::meter::{Counters, Delta, Ledger, Reading, Series};
+use super::period::Rule;
+use super::state::{SourceState, Subject};
+
+/// A subject unseen for this long, and a ledger unasked for, are forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(90 * 86_400);
+
+/// A period rule that quotas of the source ask for.
+pub struct Asked<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// Its key.
+    pub key: &'a str,
+    /// Whether the first sight counts what flowed since boot.
+    pub since_boot: bool,
+}
+
+/// Something strange that was counted all the same, and has to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Oddity {
+    /// A counter fell without a restart.
+    Fell {
+        /// Whose.
+        subject: String,
+        /// Whether all that was ever seen fits 32 bits.
+        narrow: bool,
+    },
+    /// More came than the link can carry.
+    Implausible {
+        /// Whose.
+        subject: String,
+        /// What came.
+        flow: Counters,
+    },
+}
+
+impl SourceState {
+    /// Absorbs the readings of a run at the believed time `now`.
+    pub fn absorb(&mut self, readings: &[Reading], asked: &[Asked<'_>], now: Instant) -> Vec<Oddity> {
+        self.follow_renames(readings);
+        let mut oddities = Vec::new();
+        for reading in readings {
+            if !self.subjects.contains_key(&reading.subject) {
+                self.subjects.insert(reading.subject.clone(), Subject::default());
+            }
+            if let Some(subject) = self.subjects.get_mut(&reading.subject) {
+                subject.absorb(reading, asked, now, &mut oddities);
+            }
+        }
+        self.forget(asked, now);
+        oddities
+    }
+
+    /// A device with the same index in the same boot keeps its memory under its new name, also when two swap.
+    fn follow_renames(&mut self, readings: &[Reading]) {
+        let known = |subject: Option<&Subject>, reading: &Reading| {
+            subject.and_then(|s| s.series.as_ref()).is_some_and(|series| series.identity.index == reading.identity.index)
+        };
+        let strangers = readings.iter().filter(|r| r.identity.index.is_some() && !known(self.subjects.get(&r.subject), r));
+        let strangers: Vec<&Reading> = strangers.collect();
+        if strangers.is_empty() {
+            return;
+        }
+        let mut devices = HashMap::new();
+        for (name, subject) in &self.subjects {
+            if let Some(series) = &subject.series {
+                devices.insert((series.identity.boot.clone(), series.identity.index), name.clone());
+            }
+        }
+        let moves: Vec<(String, String)> = strangers
+            .iter()
+            .filter_map(|r| Some((devices.get(&(r.identity.boot.clone(), r.identity.index))?.clone(), r.subject.clone())))
+            .collect();
+        let moved: Vec<(String, Subject)> =
+            moves.into_iter().filter_map(|(from, to)| Some((to, self.subjects.remove(&from)?))).collect();
+        for (to, mut subject) in moved {
+            if let Some(displaced) = self.subjects.remove(&to) {
+                subject.take_over(displaced);
+            }
+            self.subjects.insert(to, subject);
+        }
+    }
+
+    fn forget(&mut self, asked: &[Asked<'_>], now: Instant) {
+        self.subjects.retain(|_, subject| subject.fresh || !subject.forgotten(now));
+        for subject in self.subjects.values_mut() {
+            subject.tidy(asked, now);
+        }
+    }
+}
+
+impl Subject {
+    fn absorb(&mut self, reading: &Reading, asked: &[Asked<'_>], now: Instant, oddities: &mut Vec<Oddity>) {
+        let delta = self.series.as_ref().map(|last| Delta::between(last, reading, now));
+        if let (Some(delta), Some(last)) = (&delta, &self.series) {
+            note(reading, last, delta, oddities);
+        }
+        let missing = asked.iter().filter(|ask| !self.ledgers.contains_key(ask.key));
+        let opened: Vec<(String, Ledger)> =
+            missing.map(|ask| (ask.key.to_owned(), self.open(ask, reading, delta.as_ref(), now))).collect();
+        if let Some(delta) = &delta {
+            self.advance(delta, asked, now);
+        }
+        self.ledgers.extend(opened);
+        for ledger in self.ledgers.values_mut() {
+            ledger.mark(now);
+        }
+        self.series = Some(Series { at: now, counters: reading.counters, identity: reading.identity.clone() });
+        self.fresh = true;
+    }
+
+    /// The first ledger of a rule. What another rule has metered since the same start is true for this one, too.
+    fn open(&self, ask: &Asked<'_>, reading: &Reading, delta: Option<&Delta>, now: Instant) -> Ledger {
+        let period = ask.rule.period(now);
+        if let Some(uptime) = reading.identity.uptime.filter(|_| ask.since_boot)
+            && now.minus(uptime) >= period.start
+        {
+            return Ledger { used: reading.counters, ..Ledger::start(period, now.minus(uptime)) };
+        }
+        let Some(delta) = delta else { return Ledger::start(period, now) };
+        let twin = self.ledgers.values().find(|ledger| ledger.period.start == period.start && ledger.since <= delta.from);
+        let mut ledger = match twin {
+            Some(twin) => Ledger { period, last: None, unasked: None, ..twin.clone() },
+            None => Ledger::start(period, delta.from),
+        };
+        ledger.take_share(delta);
+        ledger
+    }
+
+    /// Moves the ledgers on; those no quota asks for any more go on until their period ends, in case one asks again.
+    fn advance(&mut self, delta: &Delta, asked: &[Asked<'_>], now: Instant) {
+        for (key, ledger) in &mut self.ledgers {
+            if let Some(ask) = asked.iter().find(|ask| ask.key == key) {
+                ledger.unasked = None;
+                if now < ledger.period.start {
+                    ledger.rewind(ask.rule.period(now));
+                }
+                ledger.absorb(delta, ask.rule, now);
+            } else {
+                ledger.unasked.get_or_insert(now);
+                ledger.take_share(delta);
+            }
+        }
+    }
+
+    fn forgotten(&self, now: Instant) -> bool {
+        let unseen = self.series.as_ref().is_some_and(|series| now.since(series.at) > FORGOTTEN);
+        unseen && self.ledgers.values().all(|ledger| ledger.period.end.is_none_or(|end| end < now))
+    }
+
+    fn tidy(&mut self, asked: &[Asked<'_>], now: Instant) {
+        if self.ledgers.len() <= asked.len() {
+            return;
+        }
+        self.ledgers.retain(|_, ledger| match (ledger.unasked, ledger.period.end) {
+            (Some(_), Some(end)) => now < end,
+            (Some(since), None) => now.since(since) < FORGOTTEN,
+            (None, _) => true,
+        });
+        let ledgers = &self.ledgers;
+        self.rows.retain(|_, row| ledgers.contains_key(&row.rule) || now.since(row.period) < FORGOTTEN);
+    }
+
+    /// Adds what a subject of the same name had used, whose device is gone.
+    fn take_over(&mut self, displaced: Self) {
+        for (key, gone) in displaced.ledgers {
+            match self.ledgers.get_mut(&key) {
+                Some(ledger) if ledger.period == gone.period => {
+                    ledger.used = ledger.used.plus(gone.used);
+                    ledger.unsure = ledger.unsure.plus(gone.unsure);
+                    ledger.flagged = ledger.flagged.plus(gone.flagged);
+                    ledger.pace.clear();
+                }
+                Some(_) => {}
+                None => drop(self.ledgers.insert(key, gone)),
+            }
+        }
+    }
+}
+
+fn note(reading: &Reading, last: &Series, delta: &Delta, oddities: &mut Vec<Oddity>) {
+    if delta.fell {
+        let narrow = |c: Counters| c.rx.max(c.tx) <= u64::from(u32::MAX);
+        let narrow = narrow(last.counters) && narrow(reading.counters);
+        oddities.push(Oddity::Fell { subject: reading.subject.clone(), narrow });
+    }
+    if delta.flagged {
+        oddities.push(Oddity::Implausible { subject: reading.subject.clone(), flow: delta.flow });
+    }
+}
+
+/// The pool of some subjects: its ledger of a rule is their sum.
+pub fn pool<'a>(
+    pools: &'a mut BTreeMap<String, Subject>,
+    name: &str,
+    members: &[&Subject],
+    asked: &Asked<'_>,
+    now: Instant,
+) -> &'a mut Subject {
+    let pool = pools.entry(name.to_owned()).or_default();
+    pool.fresh = members.iter().any(|member| member.fresh);
+    let ledgers: Vec<&Ledger> = members.iter().filter_map(|member| member.ledgers.get(asked.key)).collect();
+    if let Some(latest) = ledgers.iter().max_by_key(|ledger| ledger.period.start) {
+        let ledger = pool.ledgers.entry(asked.key.to_owned()).or_insert_with(|| Ledger::start(latest.period, now));
+        ledger.become_sum(&ledgers, latest, pool.fresh, now);
+    }
+    pool.series = members.iter().filter_map(|member| member.series.as_ref()).max_by_key(|series| series.at).cloned();
+    pool
+}

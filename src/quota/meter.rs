@@ -1,0 +1,492 @@
+//! From counters to usage: what a reading adds, and to which period.
+//!
+//! Invariant: every byte between two readings lands in exactly one period of each rule. Identity is looked at
+//! first, then a decrease, and each direction is a counter of its own: one that fell alone is counted from
+//! zero alone.
+//!
+//! Why bytes come in three kinds: *used* are all; *unsure* are those that only a split by time put into the
+//! period; *flagged* came faster than the link can carry. Alerts look at all, actions at the rest.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::instant::Instant;
+use super::period::{Period, Rule};
+
+/// Bytes in both directions, as seen from the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// Received.
+    pub rx: u64,
+    /// Sent.
+    pub tx: u64,
+}
+
+impl Counters {
+    /// Both directions combined by `f`.
+    pub fn zip(self, other: Self, f: impl Fn(u64, u64) -> u64) -> Self {
+        Self { rx: f(self.rx, other.rx), tx: f(self.tx, other.tx) }
+    }
+
+    /// The sum, stopping at the largest number.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_add)
+    }
+
+    /// The difference, stopping at zero.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_sub)
+    }
+
+    /// The share of a span of time, rounded down.
+    #[must_use]
+    fn share(self, part: Duration, whole: Duration) -> Self {
+        let (part, whole) = (part.as_millis(), whole.as_millis().max(1));
+        let of = |bytes: u64| (u128::from(bytes) * part.min(whole) / whole) as u64;
+        Self { rx: of(self.rx), tx: of(self.tx) }
+    }
+}
+
+/// What tells a restart of the counters from their going on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Identity {
+    /// The kernel's boot id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+    /// Time since boot.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millis")]
+    pub uptime: Option<Duration>,
+    /// The interface's index: a new one means a new device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+}
+
+impl Identity {
+    /// Whether the machine was started anew between two looks at it, `passed` apart by the wall clock.
+    ///
+    /// A changed boot id alone does not say so (a container's differs from its host's): the uptime must not
+    /// have gone on with the clock either. A fallen uptime always does. Where no boot id is known, a machine
+    /// that is up for longer than the time that passed was not started in it.
+    pub fn rebooted(&self, now: &Self, passed: Duration) -> bool {
+        if let (Some(before), Some(after)) = (self.uptime, now.uptime)
+            && after < before
+        {
+            return true;
+        }
+        match (&self.boot, &now.boot) {
+            (Some(before), Some(after)) if before == after => false,
+            (Some(_), Some(_)) => !self.went_on(now, passed),
+            _ => now.uptime.is_some_and(|up| up <= passed + SLACK) && !self.went_on(now, passed),
+        }
+    }
+
+    /// Whether the uptime grew by what the wall clock says passed, within five seconds and one part in a hundred.
+    fn went_on(&self, now: &Self, passed: Duration) -> bool {
+        let (Some(before), Some(after)) = (self.uptime, now.uptime) else { return false };
+        let grown = after.saturating_sub(before);
+        grown.abs_diff(passed) <= SLACK + passed / 100
+    }
+}
+
+/// What two clocks may differ by without meaning anything.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// Durations as whole milliseconds.
+mod millis {
+    use super::Duration;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.map_or(0, |d| d.as_millis() as u64))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        u64::deserialize(deserializer).map(|ms| Some(Duration::from_millis(ms)))
+    }
+}
+
+/// One figure from a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Whose it is.
+    pub subject: String,
+    /// When it was read.
+    pub at: Instant,
+    /// What the counters hold.
+    pub counters: Counters,
+    /// What they belong to.
+    pub identity: Identity,
+    /// Bit/s, as the link reports it.
+    pub link_speed: Option<u64>,
+}
+
+/// What one source said in one run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Readings {
+    /// The good figures.
+    pub readings: Vec<Reading>,
+    /// What could not be read.
+    pub problems: Vec<SubjectProblem>,
+    /// The default route's interface, to be remembered.
+    pub choice: Option<String>,
+}
+
+/// Why a subject has no figure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectProblem {
+    /// Whose figure is missing.
+    pub subject: String,
+    /// Why.
+    pub text: String,
+}
+
+/// The last good figure of a subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Series {
+    /// When it was read, by the clock then believed.
+    pub at: Instant,
+    /// What the counters held.
+    pub counters: Counters,
+    /// What they belonged to.
+    pub identity: Identity,
+}
+
+/// What a reading adds to the usage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delta {
+    /// The bytes.
+    pub flow: Counters,
+    /// Since when they can have flowed.
+    pub from: Instant,
+    /// Until when.
+    pub to: Instant,
+    /// More than the link can carry in that time.
+    pub flagged: bool,
+    /// A counter fell although nothing was restarted: a driver that wraps, or one that was reset.
+    pub fell: bool,
+}
+
+/// 100 Gbit/s in bytes per second: faster than this is flagged (contract, section 4).
+const PLAUSIBLE: u64 = 12_500_000_000;
+
+impl Delta {
+    /// What flowed between the last figure and this one; `now` is the reading's time by the believed clock.
+    pub fn between(last: &Series, reading: &Reading, now: Instant) -> Self {
+        let passed = now.since(last.at);
+        let (before, after) = (&last.identity, &reading.identity);
+        let rebooted = before.rebooted(after, passed);
+        let recreated = !rebooted && matches!((before.index, after.index), (Some(a), Some(b)) if a != b);
+        let anew = |before: u64, after: u64| if after < before { after } else { after - before };
+        let fresh = rebooted || recreated;
+        let flow = if fresh { reading.counters } else { last.counters.zip(reading.counters, anew) };
+        let fell = !fresh && (reading.counters.rx < last.counters.rx || reading.counters.tx < last.counters.tx);
+        let boot = after.uptime.filter(|_| rebooted).map_or(last.at, |up| now.minus(up));
+        let from = boot.clamp(last.at, now.max(last.at));
+        let lasted = match (before.uptime, after.uptime) {
+            (Some(a), Some(b)) if !rebooted && b > a => b - a,
+            _ => now.since(from),
+        };
+        Self { flow, from, to: now, flagged: implausible(flow, lasted, reading.link_speed), fell }
+    }
+
+    fn part(&self, from: Instant, to: Instant) -> Counters {
+        if from <= self.from && to >= self.to {
+            return self.flow;
+        }
+        let (start, end) = (from.max(self.from), to.min(self.to));
+        self.flow.share(end.since(start), self.to.since(self.from))
+    }
+}
+
+/// Whether one direction moved more than 100 Gbit/s, or than the link's speed if that is higher; within a second
+/// no rate can be told, so a whole one is allowed for.
+fn implausible(flow: Counters, lasted: Duration, link_speed: Option<u64>) -> bool {
+    let per_second = PLAUSIBLE.max(link_speed.unwrap_or(0) / 8);
+    let limit = u128::from(per_second) * lasted.as_millis().max(1000) / 1000;
+    u128::from(flow.rx.max(flow.tx)) > limit
+}
+
+/// What is counted of both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Count {
+    /// Sent.
+    Out,
+    /// Received.
+    In,
+    /// Both together.
+    Sum,
+    /// The larger of the period's totals.
+    Max,
+    /// The smaller of the period's totals.
+    Min,
+}
+
+impl Count {
+    /// The bytes that count.
+    pub fn of(self, flow: Counters) -> u64 {
+        match self {
+            Self::Out => flow.tx,
+            Self::In => flow.rx,
+            Self::Sum => flow.tx.saturating_add(flow.rx),
+            Self::Max => flow.tx.max(flow.rx),
+            Self::Min => flow.tx.min(flow.rx),
+        }
+    }
+}
+
+/// The operator's word on what was used, kept as what it adds to the metered bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Bytes added to (or taken from) what was metered.
+    pub by: i64,
+    /// The figure given.
+    pub used: u64,
+    /// The time it was given for.
+    pub of: Instant,
+    /// When it was given.
+    pub at: Instant,
+}
+
+/// A point of the usage curve: time, received and sent in the period until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark(pub Instant, pub u64, pub u64);
+
+/// A period that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// Which.
+    pub period: Period,
+    /// What was metered in it.
+    pub used: Counters,
+    /// Its calibrations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub calibrated: BTreeMap<Count, Calibration>,
+    /// Whether a part was divided by time.
+    pub estimated: bool,
+    /// What fell into periods between it and the next that was metered.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub between: Counters,
+}
+
+impl Closed {
+    /// What counted, calibrated.
+    pub fn used(&self, count: Count) -> u64 {
+        calibrated(count.of(self.used), self.calibrated.get(&count))
+    }
+}
+
+fn is_nothing(flow: &Counters) -> bool {
+    *flow == Counters::default()
+}
+
+/// The usage of one subject by one period rule, and by nothing else: quotas come and go, this stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The period now metered.
+    pub period: Period,
+    /// Since when it is metered: the period's start, or the first sight in it.
+    pub since: Instant,
+    /// All bytes of the period.
+    pub used: Counters,
+    /// Those of them that only a split by time put here.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub unsure: Counters,
+    /// Those of them that came implausibly fast.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub flagged: Counters,
+    /// Corrections by the operator, by what is counted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub calibrated: BTreeMap<Count, Calibration>,
+    /// A few points of the recent curve, for the forecast.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pace: Vec<Mark>,
+    /// The period before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Closed>,
+    /// Since when no quota asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unasked: Option<Instant>,
+}
+
+impl Ledger {
+    /// Nothing used since `since`.
+    pub fn start(period: Period, since: Instant) -> Self {
+        Self {
+            period,
+            since: since.max(period.start),
+            used: Counters::default(),
+            unsure: Counters::default(),
+            flagged: Counters::default(),
+            calibrated: BTreeMap::new(),
+            pace: Vec::new(),
+            last: None,
+            unasked: None,
+        }
+    }
+
+    /// What counts of the period, calibrated.
+    pub fn used(&self, count: Count) -> u64 {
+        calibrated(count.of(self.used), self.calibrated.get(&count))
+    }
+
+    /// As [`Ledger::used`], without the bytes that are unsure or implausible.
+    pub fn certain(&self, count: Count) -> u64 {
+        calibrated(count.of(self.used.minus(self.unsure).minus(self.flagged)), self.calibrated.get(&count))
+    }
+
+    /// Adds bytes that flowed while the clock stood still or within the period.
+    fn add(&mut self, flow: Counters, delta: &Delta) {
+        self.used = self.used.plus(flow);
+        if delta.flagged {
+            self.flagged = self.flagged.plus(flow);
+        }
+    }
+
+    /// Adds a delta that ends in this period or in a later one, rolling over as often as it takes.
+    pub fn absorb(&mut self, delta: &Delta, rule: &Rule, now: Instant) {
+        let ended = self.period.end.filter(|end| now >= *end);
+        match ended {
+            None => self.add(delta.flow, delta),
+            Some(end) => self.roll(delta, end, rule.period(now)),
+        }
+    }
+
+    /// Closes the period: its share of the delta stays with it, the new period gets its own.
+    fn roll(&mut self, delta: &Delta, end: Instant, next: Period) {
+        let next = Period { start: next.start.max(end), end: next.end };
+        let old = if delta.from >= end { Counters::default() } else { delta.part(delta.from, end) };
+        let new = if delta.from >= next.start { delta.flow } else { delta.part(next.start, delta.to) };
+        let split = delta.from < next.start && delta.flow != Counters::default();
+        self.add(old, delta);
+        let closed = Closed {
+            period: self.period,
+            used: self.used,
+            calibrated: std::mem::take(&mut self.calibrated),
+            estimated: self.estimated() || (split && delta.from < end),
+            between: delta.flow.minus(old).minus(new),
+        };
+        *self = Self { last: Some(closed), ..Self::start(next, next.start) };
+        self.add(new, delta);
+        if split {
+            self.unsure = new;
+        }
+    }
+
+    /// Adds the part of a delta that lies within the period.
+    pub fn take_share(&mut self, delta: &Delta) {
+        let end = self.period.end.unwrap_or(delta.to.max(self.since)).max(self.since);
+        let whole = delta.from >= self.since && delta.to <= end;
+        let share = if whole { delta.flow } else { delta.part(self.since, end) };
+        self.add(share, delta);
+        if !whole && delta.from < self.since {
+            self.unsure = self.unsure.plus(share);
+        }
+    }
+
+    /// Makes this the sum of the members' ledgers: those in the latest one's period, and what the others closed
+    /// before it.
+    pub fn become_sum(&mut self, members: &[&Self], latest: &Self, fresh: bool, now: Instant) {
+        if self.period != latest.period {
+            let closed = self.closing(members, latest);
+            *self = Self { last: Some(closed), ..Self::start(latest.period, latest.period.start) };
+        }
+        let current = || members.iter().filter(|member| member.period == latest.period);
+        let sum = |of: fn(&Self) -> Counters| current().map(|m| of(m)).fold(Counters::default(), Counters::plus);
+        self.used = sum(|m| m.used);
+        self.unsure = sum(|m| m.unsure);
+        self.flagged = sum(|m| m.flagged);
+        self.since = current().map(|member| member.since).min().unwrap_or(self.since);
+        if fresh {
+            self.mark(now);
+        }
+    }
+
+    fn closing(&self, members: &[&Self], latest: &Self) -> Closed {
+        let mut closed = Closed {
+            period: self.period,
+            used: Counters::default(),
+            calibrated: self.calibrated.clone(),
+            estimated: false,
+            between: Counters::default(),
+        };
+        for member in members {
+            match &member.last {
+                Some(last) if last.period == self.period && member.period == latest.period => {
+                    closed.used = closed.used.plus(last.used);
+                    closed.between = closed.between.plus(last.between);
+                    closed.estimated |= last.estimated;
+                }
+                _ if member.period == self.period => closed.used = closed.used.plus(member.used),
+                _ => {}
+            }
+        }
+        closed
+    }
+
+    /// Follows a clock that was set back and is believed: the period that now runs takes over what was counted
+    /// in the one that does not exist yet.
+    pub fn rewind(&mut self, period: Period) {
+        let resumed = self.last.take_if(|last| last.period.start == period.start);
+        if let Some(last) = resumed {
+            self.used = self.used.plus(last.used).plus(last.between);
+            for (count, calibration) in last.calibrated {
+                self.calibrated.entry(count).or_insert(calibration);
+            }
+        }
+        self.period = period;
+        self.since = self.since.min(period.start);
+        self.pace.clear();
+    }
+
+    /// Whether a part of the usage is there only by a split by time.
+    pub fn estimated(&self) -> bool {
+        !is_nothing(&self.unsure)
+    }
+
+    /// Whether a part of the usage came faster than the link can carry.
+    pub fn implausible(&self) -> bool {
+        !is_nothing(&self.flagged)
+    }
+
+    /// Keeps a few points of the curve, spread over the recent window of the forecast.
+    pub fn mark(&mut self, now: Instant) {
+        let window = recent_window(self.period);
+        let spacing = window / MARKS;
+        if self.pace.last().is_none_or(|mark| now.since(mark.0) >= spacing) {
+            self.pace.push(Mark(now, self.used.rx, self.used.tx));
+            let keep_from = now.minus(window + spacing);
+            let stale = self.pace.iter().take_while(|mark| mark.0 < keep_from).count();
+            self.pace.drain(..stale.min(self.pace.len().saturating_sub(2)));
+        }
+    }
+
+    /// What counted at a time of this period, interpolated between the points known; none for a time before it
+    /// was metered.
+    pub fn used_at(&self, count: Count, at: Instant, last: Instant) -> Option<u64> {
+        let mut points = vec![Mark(self.since, 0, 0)];
+        points.extend(self.pace.iter().filter(|mark| mark.0 > self.since && mark.0 < last));
+        points.push(Mark(last, self.used.rx, self.used.tx));
+        let (a, b) = points.iter().zip(points.iter().skip(1)).find(|(a, b)| a.0 <= at && at <= b.0)?;
+        let grown = Counters { rx: b.1.saturating_sub(a.1), tx: b.2.saturating_sub(a.2) };
+        let until = grown.share(at.since(a.0), b.0.since(a.0));
+        Some(count.of(Counters { rx: a.1, tx: a.2 }.plus(until)))
+    }
+}
+
+/// Points kept within the recent window.
+const MARKS: u32 = 4;
+
+/// How far back "recent" reaches: a tenth of the period, between ten minutes and three days.
+pub fn recent_window(period: Period) -> Duration {
+    let tenth = period.end.map_or(Duration::MAX, |end| end.since(period.start) / 10);
+    tenth.clamp(Duration::from_secs(600), Duration::from_secs(3 * 86_400))
+}
+
+fn calibrated(metered: u64, calibration: Option<&Calibration>) -> u64 {
+    calibration.map_or(metered, |c| metered.saturating_add_signed(c.by))
+}

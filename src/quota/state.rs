@@ -1,0 +1,293 @@
+//! All that is remembered from run to run, and how each version of it is read.
+//!
+//! Invariant: what [`State::read`] accepts, [`State::write`] gives back unchanged in meaning. The format is
+//! described in `state/README.md`. To change it: raise [`VERSION`], add an arm to [`State::read`] that carries
+//! the older version over, and commit an example of the new one beside the others.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::instant::Instant;
+use super::meter::{Identity, Ledger, Series};
+use super::text::Item;
+
+/// The version written.
+pub const VERSION: u64 = 1;
+
+/// The whole memory of the program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The format's version.
+    pub version: u64,
+    /// What is known of the wall clock.
+    #[serde(default)]
+    pub clock: Clock,
+    /// By source name.
+    #[serde(default)]
+    pub sources: BTreeMap<String, SourceState>,
+    /// By notifier name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outbox: BTreeMap<String, Outbox>,
+    /// What was wrong in the last run, by what it is about.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub problems: BTreeMap<String, Problem>,
+    /// When a thing told at most daily was last told, by its key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub warned: BTreeMap<String, Instant>,
+    /// The public address found last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+}
+
+/// The believed time of the last run, and a time that is not believed yet.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Clock {
+    /// The last run, by the believed clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Instant>,
+    /// A jump that has not been confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
+}
+
+/// A clock that jumped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// What it said when this was first seen.
+    pub first: Instant,
+    /// Whether a server's clock agreed since.
+    pub confirmed: bool,
+}
+
+/// What is remembered of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SourceState {
+    /// The default route's interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<String>,
+    /// When it was last asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Instant>,
+    /// When it last answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good: Option<Instant>,
+    /// How it is, and each of its subjects that has been missing: the source itself under `""`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub health: BTreeMap<String, Health>,
+    /// By subject name.
+    #[serde(default)]
+    pub subjects: BTreeMap<String, Subject>,
+    /// The sums of subjects that quotas with `pool = true` look at, by which subjects are in them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pools: BTreeMap<String, Subject>,
+}
+
+/// Since when figures are missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The last good figure, or the first failure where there was none.
+    pub since: Instant,
+    /// When it was last told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Instant>,
+    /// Why.
+    pub text: String,
+}
+
+/// What is remembered of a subject.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Subject {
+    /// Its last good figure; none for a pool, which is the sum of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<Series>,
+    /// Its usage, by period rule.
+    #[serde(default)]
+    pub ledgers: BTreeMap<String, Ledger>,
+    /// What each quota remembers of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rows: BTreeMap<String, Row>,
+    /// Whether its figure is of this very run.
+    #[serde(skip)]
+    pub fresh: bool,
+}
+
+/// What a quota remembers of a subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// The period rule, to notice when it is changed.
+    pub rule: String,
+    /// The start of the period the tiers are about.
+    pub period: Instant,
+    /// By threshold.
+    #[serde(default)]
+    pub tiers: BTreeMap<String, TierMark>,
+    /// When the periodic report was last due.
+    pub reported: Instant,
+    /// The tiers of the period before, for a clock that is set back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Past>,
+}
+
+/// The tiers of a period that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// Its start.
+    pub period: Instant,
+    /// By threshold.
+    pub tiers: BTreeMap<String, TierMark>,
+}
+
+/// What is remembered of a tier in the period.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TierMark {
+    /// When it was last told or passed; none while it is unreached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Instant>,
+    /// The definition under which it was seen unreached: its actions are armed while that has not changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub armed: Option<String>,
+    /// By action.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub deeds: BTreeMap<String, Deed>,
+}
+
+/// What became of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deed {
+    /// Where it stands.
+    pub status: Status,
+    /// When it came to stand there.
+    pub at: Instant,
+    /// How often it was tried.
+    #[serde(default)]
+    pub tries: u32,
+    /// When an announced one is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Instant>,
+    /// The definition it was decided under.
+    pub definition: String,
+    /// The machine's identity when it was tried, by which a restart is seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Identity>,
+    /// What a command printed, or why it failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub output: String,
+}
+
+/// Where an action stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It will be tried once it is due.
+    Announced,
+    /// Recorded before it was tried; its effect has not been seen.
+    Started,
+    /// Its effect was seen.
+    Done,
+    /// It definitely failed and is tried again.
+    Failed,
+    /// It failed for the last time, or nobody knows what became of it.
+    GivenUp,
+    /// Left out for this period, since the state was broken.
+    Passed,
+}
+
+/// What waits to be accepted by a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Outbox {
+    /// In the order they arose; a newer one of the same key takes an older one's place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<Item>,
+    /// Not to be tried before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Instant>,
+    /// Where the chat was found to have moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Moved>,
+}
+
+/// A chat that has a new id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The id in the configuration.
+    pub from: String,
+    /// The id that works.
+    pub to: String,
+}
+
+impl Outbox {
+    /// Keeps an item until it is accepted; one of the same key that waits is merged into it.
+    pub fn put(&mut self, item: Item) {
+        self.items.retain(|waiting| waiting.key != item.key);
+        self.items.push(item);
+    }
+}
+
+/// Something wrong, and when it was last printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What.
+    pub text: String,
+    /// Since when.
+    pub since: Instant,
+    /// When it was last printed where nobody watches.
+    pub told: Instant,
+}
+
+/// A public address and when it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// The address.
+    pub text: String,
+    /// When it was asked for.
+    pub at: Instant,
+}
+
+/// Why a state document cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Not such a document, or a damaged one.
+    Broken(String),
+    /// Written by a newer program.
+    Newer(u64),
+}
+
+/// Only the version, to know how to read the rest.
+#[derive(Deserialize)]
+struct Header {
+    version: u64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            clock: Clock::default(),
+            sources: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+            problems: BTreeMap::new(),
+            warned: BTreeMap::new(),
+            address: None,
+        }
+    }
+}
+
+impl State {
+    /// Reads a document of any version known.
+    pub fn read(document: &[u8]) -> Result<Self, Unreadable> {
+        let broken = |error: serde_json::Error| Unreadable::Broken(error.to_string());
+        match serde_json::from_slice::<Header>(document).map_err(broken)?.version {
+            VERSION => serde_json::from_slice(document).map_err(broken),
+            newer if newer > VERSION => Err(Unreadable::Newer(newer)),
+            version => Err(Unreadable::Broken(format!("no version {version} was ever written"))),
+        }
+    }
+
+    /// The document of this state.
+    pub fn write(&self) -> Result<Vec<u8>, String> {
+        let mut document = serde_json::to_vec(self).map_err(|error| error.to_string())?;
+        document.push(b'\n');
+        Ok(document)
+    }
+}

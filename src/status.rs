@@ -1,0 +1,137 @@
+//! Shows the saved state: as a table, or as the JSON document that scripts rely on. Takes no lock, cannot save.
+
+mod table;
+
+use serde_json::{Map, Value, json};
+use time::format_description::well_known::Rfc3339;
+
+use crate::config::Config;
+use crate::quota::instant::Instant;
+use crate::quota::message::tier_name;
+use crate::quota::policy::{View, due_again};
+use crate::quota::state::{SourceState, State};
+use crate::quota::zone::Zone;
+
+pub use table::{Look, table};
+
+/// The version of the JSON document: raised when a field changes its meaning.
+const VERSION: u64 = 1;
+
+/// The JSON document of `check --json` and `status --json`.
+pub fn document(config: &Config, state: &State, now: Instant) -> Value {
+    let quotas: Vec<Value> = rows(config, state).iter().map(|row| quota(row, config, now)).collect();
+    let pending: Vec<Value> = state.outbox.iter().filter_map(|(name, outbox)| pending(name, outbox, &config.zone)).collect();
+    let problem = |(key, problem): (&String, &crate::quota::state::Problem)| {
+        json!({"about": key, "text": problem.text, "since": rfc3339(&config.zone, problem.since)})
+    };
+    let problems: Vec<Value> = state.problems.iter().map(problem).collect();
+    json!({
+        "version": VERSION,
+        "at": rfc3339(&config.zone, now),
+        "checked_at": state.clock.at.map(|at| rfc3339(&config.zone, at)),
+        "quotas": quotas,
+        "alarms": [],
+        "held": [],
+        "pending": pending,
+        "problems": problems,
+    })
+}
+
+/// One quota's view of one subject, and how its source is.
+pub struct Row<'a> {
+    /// The view.
+    pub view: View<'a>,
+    source: &'a SourceState,
+    problem_after: std::time::Duration,
+}
+
+impl Row<'_> {
+    /// Whether the figure is old: its source has a problem with it, or nothing has run for long.
+    pub fn stale(&self, now: Instant) -> bool {
+        let age = now.since(self.view.as_of);
+        let missing = self.source.health.contains_key("") || self.source.health.contains_key(self.view.subject);
+        missing || age >= self.problem_after
+    }
+}
+
+/// Every subject of every quota that has a figure.
+pub fn rows<'a>(config: &'a Config, state: &'a State) -> Vec<Row<'a>> {
+    let mut rows = Vec::new();
+    for quota in &config.quotas {
+        let Some(source) = state.sources.get(&quota.source) else { continue };
+        let settings = config.sources.iter().find(|named| named.name == quota.source);
+        let problem_after = settings.map_or(std::time::Duration::ZERO, |named| {
+            named.problem_after.max(named.every.map_or(std::time::Duration::ZERO, |every| every * 2))
+        });
+        for (name, subject) in quota.rows(source) {
+            rows.extend(View::of(quota, name, subject).map(|view| Row { view, source, problem_after }));
+        }
+    }
+    rows
+}
+
+fn quota(row: &Row<'_>, config: &Config, now: Instant) -> Value {
+    let view = &row.view;
+    let zone = &view.quota.rule.zone;
+    let time = |at: Instant| rfc3339(zone, at);
+    let forecast = view.forecast().map(|forecast| {
+        json!({"at_end": forecast.at_end, "exhausted_at": forecast.exhausted_at.map(time)})
+    });
+    let mut fields = Map::new();
+    let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
+    put("quota", json!(view.quota.name));
+    put("label", json!(view.quota.label));
+    put("subject", json!(view.subject));
+    put("source", json!(view.quota.source));
+    put("count", json!(view.quota.count));
+    put("used", json!(view.used));
+    put("allowance", json!(view.quota.allowance.bytes));
+    put("remaining", json!(view.remaining()));
+    put("percent", json!(view.percent().as_f64()));
+    put(
+        "period",
+        json!({
+            "kind": view.quota.rule.cycle.name(),
+            "start": time(view.ledger.period.start),
+            "end": view.ledger.period.end.map(time),
+        }),
+    );
+    put("tier", json!(view.tier().map(tier_name)));
+    put("forecast", json!(forecast));
+    put("as_of", json!(rfc3339(&config.zone, view.as_of)));
+    put("stale", json!(row.stale(now)));
+    put("estimated", json!(view.ledger.estimated()));
+    put("implausible", json!(view.ledger.implausible()));
+    put("calibrated", json!(view.ledger.calibrated.get(&view.quota.count).map(|c| time(c.at))));
+    Value::Object(fields)
+}
+
+fn pending(name: &str, outbox: &crate::quota::state::Outbox, zone: &Zone) -> Option<Value> {
+    let items: Vec<Value> =
+        outbox.items.iter().map(|item| json!({"title": item.title, "since": rfc3339(zone, item.at)})).collect();
+    let not_before = outbox.not_before.map(|at| rfc3339(zone, at));
+    (!items.is_empty()).then(|| json!({"notifier": name, "messages": items, "not_before": not_before}))
+}
+
+/// RFC 3339 with the zone's offset.
+fn rfc3339(zone: &Zone, at: Instant) -> String {
+    zone.local(at).format(&Rfc3339).unwrap_or_else(|_| at.to_string())
+}
+
+/// The problems that a person has to know of, with how long messages have waited.
+pub fn remarks(config: &Config, state: &State, now: Instant) -> Vec<String> {
+    let mut remarks: Vec<String> = state.problems.values().map(|problem| format!("problem: {}", problem.text)).collect();
+    for (name, outbox) in &state.outbox {
+        if let Some(oldest) = outbox.items.iter().map(|item| item.at).min() {
+            let since = crate::quota::message::local(&config.zone, oldest);
+            remarks.push(format!("pending: {} for notifier {name:?}, since {since}", outbox.items.len()));
+        }
+    }
+    if let Some(at) = state.clock.at
+        && due_again(at, std::time::Duration::from_secs(86_400), now)
+    {
+        let at = crate::quota::message::local(&config.zone, at);
+        remarks.push(format!("problem: the last check was at {at}: is the cron line or the timer there?"));
+    }
+    remarks
+}
