@@ -191,7 +191,8 @@ impl<'a> Run<'a> {
             let asked = state.sources.get(name).and_then(|source| source.asked);
             every.zip(asked).is_none_or(|(every, asked)| policy::due_again(asked, every, self.clock.now))
         };
-        let sources = self.config.sources.iter().filter(|source| wanted(&source.name) && due(&source.name, source.every));
+        let sources =
+            self.config.sources.iter().filter(|source| wanted(&source.name) && due(&source.name, source.every));
         let asking = sources.map(|source| Asking {
             name: source.name.clone(),
             source: Arc::clone(&source.source),
@@ -201,7 +202,9 @@ impl<'a> Run<'a> {
     }
 
     fn sum_pools(&self, state: &mut State) {
-        for (quota, _) in self.config.quotas.iter().zip(&self.selected).filter(|(quota, selected)| **selected && quota.pool) {
+        for (quota, _) in
+            self.config.quotas.iter().zip(&self.selected).filter(|(quota, selected)| **selected && quota.pool)
+        {
             if let Some(source) = state.sources.get_mut(&quota.source) {
                 policy::sum_pool(quota, source, self.clock.now);
             }
@@ -314,7 +317,9 @@ impl<'a> Run<'a> {
         for step in &plan.steps {
             let quota = &self.config.quotas[step.quota];
             let tier = &quota.tiers[step.tier];
-            let Some(action) = self.config.actions.iter().find(|action| action.rule.name == step.action) else { continue };
+            let Some(action) = self.config.actions.iter().find(|action| action.rule.name == step.action) else {
+                continue;
+            };
             let left = self.config.deadline.saturating_sub(self.host.elapsed());
             if left < Duration::from_secs(1) {
                 self.problem(&step_key(step, quota), format!("action {:?}: no time left in this run", step.action));
@@ -457,7 +462,12 @@ fn select(config: &Config, only: &[String]) -> Result<Vec<bool>> {
 }
 
 /// The state folder: the command line's, the configuration's, systemd's, else the usual one.
-pub fn state_dir(host: &dyn Host, explicit: Option<&Path>, config: &Config, root_user: bool) -> Result<std::path::PathBuf> {
+pub fn state_dir(
+    host: &dyn Host,
+    explicit: Option<&Path>,
+    config: &Config,
+    root_user: bool,
+) -> Result<std::path::PathBuf> {
     let given = explicit.map(Path::to_owned).or_else(|| config.state_dir.clone());
     let systemd = || host.env("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(Into::into));
     if let Some(folder) = given.or_else(systemd) {

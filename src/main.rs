@@ -31,8 +31,6 @@ mod sources;
 mod status;
 mod store;
 
-
-
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;

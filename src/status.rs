@@ -20,10 +20,9 @@ const VERSION: u64 = 1;
 /// The JSON document of `check --json` and `status --json`.
 pub fn document(config: &Config, state: &State, now: Instant) -> Value {
     let quotas: Vec<Value> = rows(config, state).iter().map(|row| quota(row, config, now)).collect();
-    let pending: Vec<Value> = state.outbox.iter().filter_map(|(name, outbox)| pending(name, outbox, &config.zone)).collect();
-    let problem = |(key, problem): (&String, &crate::quota::state::Problem)| {
-        json!({"about": key, "text": problem.text, "since": rfc3339(&config.zone, problem.since)})
-    };
+    let pending: Vec<Value> =
+        state.outbox.iter().filter_map(|(name, outbox)| pending(name, outbox, &config.zone)).collect();
+    let problem = |(key, problem): (&String, &crate::quota::state::Problem)| json!({"about": key, "text": problem.text, "since": rfc3339(&config.zone, problem.since)});
     let problems: Vec<Value> = state.problems.iter().map(problem).collect();
     json!({
         "version": VERSION,
@@ -74,9 +73,9 @@ fn quota(row: &Row<'_>, config: &Config, now: Instant) -> Value {
     let view = &row.view;
     let zone = &view.quota.rule.zone;
     let time = |at: Instant| rfc3339(zone, at);
-    let forecast = view.forecast().map(|forecast| {
-        json!({"at_end": forecast.at_end, "exhausted_at": forecast.exhausted_at.map(time)})
-    });
+    let forecast = view
+        .forecast()
+        .map(|forecast| json!({"at_end": forecast.at_end, "exhausted_at": forecast.exhausted_at.map(time)}));
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
     put("quota", json!(view.quota.name));
@@ -120,7 +119,8 @@ fn rfc3339(zone: &Zone, at: Instant) -> String {
 
 /// The problems that a person has to know of, with how long messages have waited.
 pub fn remarks(config: &Config, state: &State, now: Instant) -> Vec<String> {
-    let mut remarks: Vec<String> = state.problems.values().map(|problem| format!("problem: {}", problem.text)).collect();
+    let mut remarks: Vec<String> =
+        state.problems.values().map(|problem| format!("problem: {}", problem.text)).collect();
     for (name, outbox) in &state.outbox {
         if let Some(oldest) = outbox.items.iter().map(|item| item.at).min() {
             let since = crate::quota::message::local(&config.zone, oldest);

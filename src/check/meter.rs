@@ -21,7 +21,12 @@ impl Run<'_> {
         }
     }
 
-    fn source(&mut self, state: &mut State, source: &NamedSource, answer: &Result<crate::quota::meter::Readings, String>) {
+    fn source(
+        &mut self,
+        state: &mut State,
+        source: &NamedSource,
+        answer: &Result<crate::quota::meter::Readings, String>,
+    ) {
         let now = self.clock.now;
         let memory = state.sources.entry(source.name.clone()).or_default();
         memory.asked = Some(now);

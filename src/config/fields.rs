@@ -172,7 +172,8 @@ impl<'a> Fields<'a> {
     /// The tables under a key by name: `[quota.NAME]`.
     pub fn tables(&self, key: &str) -> Vec<(String, Fields<'a>)> {
         let Some(outer) = self.value(key).and_then(|value| value.table()) else { return Vec::new() };
-        let names: Vec<String> = outer.table.iter().flat_map(|table| table.keys()).map(|k| k.get_ref().to_string()).collect();
+        let names: Vec<String> =
+            outer.table.iter().flat_map(|table| table.keys()).map(|k| k.get_ref().to_string()).collect();
         names.into_iter().filter_map(|name| Some((name.clone(), outer.value(&name)?.table()?))).collect()
     }
 
@@ -205,7 +206,11 @@ impl<'a> Fields<'a> {
         for (name, value) in self.table.iter().flat_map(|table| table.iter()) {
             if !asked.contains(name.get_ref().as_ref()) {
                 let hint = nearest(name.get_ref(), asked.iter().map(String::as_str));
-                self.findings.error(&start_of(name.span(), value.span()), &self.path_of(name.get_ref()), format!("unknown key{hint}"));
+                self.findings.error(
+                    &start_of(name.span(), value.span()),
+                    &self.path_of(name.get_ref()),
+                    format!("unknown key{hint}"),
+                );
             }
         }
     }
@@ -274,7 +279,8 @@ impl<'a> Value<'a> {
 
     /// As a whole number.
     pub fn integer(&self) -> Result<i64, String> {
-        let number = self.value.as_integer().ok_or_else(|| format!("a whole number is expected, not {}", self.kind()))?;
+        let number =
+            self.value.as_integer().ok_or_else(|| format!("a whole number is expected, not {}", self.kind()))?;
         i64::from_str_radix(number.as_str(), number.radix()).map_err(|_| format!("{} is out of range", number.as_str()))
     }
 

@@ -5,8 +5,8 @@
 
 pub mod fields;
 mod quotas;
-pub mod show;
 pub mod secret;
+pub mod show;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -155,7 +155,7 @@ fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
     });
     let zone = machine_zone(host);
     let shown = format!("{:?}", zone.name());
-    let zone = root.or("timezone", zone, &shown, |value| read_zone(value.text()?));
+    let zone = root.or("timezone", zone, &shown, |value| read_zone(host, value.text()?));
     let deadline = root.or("deadline", Duration::from_secs(50), "\"50s\"", |value| {
         let deadline = value.duration()?;
         let sensible = (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&deadline);
@@ -167,7 +167,7 @@ fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
     let sources = read_sources(root);
     let notifiers = read_notifiers(root, keeper);
     let actions = read_actions(root);
-    let quotas = quotas::read(root, &quotas::Known::new(&zone, &sources, &notifiers, &actions));
+    let quotas = quotas::read(root, &quotas::Known::new(host, &zone, &sources, &notifiers, &actions));
     Config {
         file: None,
         language,
@@ -204,16 +204,26 @@ fn machine_zone(host: &dyn Host) -> Zone {
     let localtime = Path::new("/etc/localtime");
     let linked = || {
         let target = host.link(localtime).ok()?;
-        Zone::named(target.split_once("zoneinfo/")?.1)
+        named_zone(host, target.split_once("zoneinfo/")?.1)
     };
     let copied = || Zone::from_tzif("localtime", &host.bytes(localtime).ok()?);
-    let named = || Zone::named(host.read(Path::new("/etc/timezone")).ok()?.trim());
-    let asked = host.env("TZ").and_then(|name| Zone::named(name.trim_start_matches(':')));
+    let named = || named_zone(host, host.read(Path::new("/etc/timezone")).ok()?.trim());
+    let asked = host.env("TZ").and_then(|name| named_zone(host, name.trim_start_matches(':')));
     asked.or_else(linked).or_else(copied).or_else(named).unwrap_or_else(Zone::utc)
 }
 
-fn read_zone(text: &str) -> std::result::Result<Zone, String> {
-    Zone::named(text).ok_or_else(|| {
+/// A zone of the system's database, read directly: looking a name up lists the whole database, which takes longer
+/// than the rest of a run. What is not there as a file is looked up.
+fn named_zone(host: &dyn Host, name: &str) -> Option<Zone> {
+    let plain =
+        name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && part != "posix" && part != "right");
+    let file = || host.bytes(&Path::new("/usr/share/zoneinfo").join(name)).ok();
+    let direct = Some(()).filter(|()| plain).and_then(|()| Zone::from_tzif(name, &file()?));
+    direct.or_else(|| Zone::named(name))
+}
+
+fn read_zone(host: &dyn Host, text: &str) -> std::result::Result<Zone, String> {
+    named_zone(host, text).ok_or_else(|| {
         let names = zone::names();
         let near = fields::nearest(text, names.iter().map(String::as_str));
         format!("{text:?} is no time zone{near}")
@@ -272,8 +282,7 @@ fn read_sources(root: &Fields<'_>) -> Vec<NamedSource> {
 fn read_source(name: String, fields: Fields<'_>) -> Option<NamedSource> {
     let open = kind(&name, &fields, sources::SOURCES);
     let every = fields.opt("every", fields::Value::duration);
-    let problem_after =
-        fields.or("problem_after", Duration::from_secs(3600), "\"1 h\"", fields::Value::duration);
+    let problem_after = fields.or("problem_after", Duration::from_secs(3600), "\"1 h\"", fields::Value::duration);
     let source = open.map(|open| open(&fields));
     if open.is_some() {
         fields.finish();

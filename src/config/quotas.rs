@@ -6,6 +6,7 @@ use time::{Date, Time, Weekday};
 
 use super::fields::{Fields, Value, nearest};
 use super::{Channel, NamedAction, NamedSource};
+use crate::host::Host;
 use crate::quota::bytes::{Amount, Percent, UnitBase};
 use crate::quota::duration;
 use crate::quota::meter::Count;
@@ -15,6 +16,7 @@ use crate::quota::zone::Zone;
 
 /// The names a quota may use.
 pub struct Known<'a> {
+    host: &'a dyn Host,
     zone: &'a Zone,
     sources: Vec<&'a str>,
     notifiers: Vec<&'a str>,
@@ -24,12 +26,14 @@ pub struct Known<'a> {
 impl<'a> Known<'a> {
     /// From what was read before.
     pub fn new(
+        host: &'a dyn Host,
         zone: &'a Zone,
         sources: &'a [NamedSource],
         notifiers: &'a [Channel],
         actions: &'a [NamedAction],
     ) -> Self {
         Self {
+            host,
             zone,
             sources: sources.iter().map(|source| source.name.as_str()).collect(),
             notifiers: notifiers.iter().map(|channel| channel.name.as_str()).collect(),
@@ -48,7 +52,7 @@ pub fn read(root: &Fields<'_>, known: &Known<'_>) -> Vec<Quota> {
 }
 
 fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quota> {
-        let enabled = fields.or("enabled", true, "true", Value::boolean);
+    let enabled = fields.or("enabled", true, "true", Value::boolean);
     let source = read_source(&fields, known);
     let count = fields.or("count", Count::Out, "\"out\"", |value| value.word(COUNTS));
     let base = fields.or("unit_base", UnitBase::Thousand, "1000", |value| match value.integer()? {
@@ -62,11 +66,12 @@ fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quo
         fields.show_default("allowance", "\"1 TB\"");
         Amount::parse("1 TB", base).ok()
     };
-    let rule = read_rule(&fields, known.zone);
+    let rule = read_rule(&fields, known);
     let patterns = |key| fields.or(key, Vec::new(), "[]", Value::texts);
     let (subjects, exclude) = (patterns("subjects"), patterns("exclude"));
     let pool = fields.or("pool", false, "false", Value::boolean);
-    let since_boot = fields.or("first", false, "\"zero\"", |value| value.word(&[("zero", false), ("since-boot", true)]));
+    let since_boot =
+        fields.or("first", false, "\"zero\"", |value| value.word(&[("zero", false), ("since-boot", true)]));
     let report = fields.opt("report_every", |value| read_report(value.text()?));
     let label = fields.opt("label", |value| value.text().map(Into::into));
     let limits = Limits { allowance, base, known };
@@ -156,7 +161,7 @@ const WEEKDAYS: &[(&str, Weekday)] = &[
 ];
 
 /// The period rule: `period` and `reset`.
-fn read_rule(fields: &Fields<'_>, zone: &Zone) -> Option<Rule> {
+fn read_rule(fields: &Fields<'_>, known: &Known<'_>) -> Option<Rule> {
     let reset = fields.table("reset");
     let every = reset.opt("every", read_days);
     let from = reset.opt("from", Value::date);
@@ -169,7 +174,7 @@ fn read_rule(fields: &Fields<'_>, zone: &Zone) -> Option<Rule> {
         None => Some(fields.or("period", "month", "\"month\"", |value| value.word(PERIODS))),
     };
     let at = reset.opt("at", |value| read_time(value.text()?));
-    let zone_given = reset.opt("timezone", |value| super::read_zone(value.text()?));
+    let zone_given = reset.opt("timezone", |value| super::read_zone(known.host, value.text()?));
     let short_month = reset.opt("short_month", |value| {
         value.word(&[("last-day", ShortMonth::LastDay), ("next-day", ShortMonth::NextDay)])
     });
@@ -180,7 +185,7 @@ fn read_rule(fields: &Fields<'_>, zone: &Zone) -> Option<Rule> {
     let rule = Rule {
         cycle: cycle?,
         at: at.unwrap_or(Time::MIDNIGHT),
-        zone: zone_given.unwrap_or_else(|| zone.clone()),
+        zone: zone_given.unwrap_or_else(|| known.zone.clone()),
         short_month: short_month.unwrap_or(ShortMonth::LastDay),
     };
     refuse_what_does_not_apply(&reset, period?);
@@ -285,7 +290,11 @@ fn read_tiers(fields: &Fields<'_>, limits: &Limits<'_>) -> Vec<Draft> {
         fields.error_at("tiers", "it is short for tier with used: leave one of them out");
     }
     let tiers: Vec<(Value<'_>, Draft)> = if let Some(list) = fields.value("tier") {
-        list.read(Value::items).unwrap_or_default().into_iter().filter_map(|v| Some((v.clone(), full(&v, limits)?))).collect()
+        list.read(Value::items)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|v| Some((v.clone(), full(&v, limits)?)))
+            .collect()
     } else if let Some(list) = fields.value("tiers") {
         fields.opt("tiers", Value::texts);
         list.items().unwrap_or_default().into_iter().filter_map(|v| Some((v.clone(), short(&v, limits)?))).collect()
@@ -341,14 +350,17 @@ fn all<T>(names: &[String], resolve: impl Fn(&str) -> Result<T, String>) -> Resu
 fn action(name: &str, known: &Known<'_>) -> Result<ActionRule, String> {
     let names = known.actions.iter().map(|action| action.rule.name.as_str());
     let found = known.actions.iter().find(|action| action.rule.name == name);
-    found.map(|action| action.rule.clone()).ok_or_else(|| format!("there is no action {name:?}{}", nearest(name, names)))
+    found
+        .map(|action| action.rule.clone())
+        .ok_or_else(|| format!("there is no action {name:?}{}", nearest(name, names)))
 }
 
 /// The threshold with its name and key.
 fn read_threshold(fields: &Fields<'_>, limits: &Limits<'_>) -> Option<(String, String, Threshold)> {
     let bytes = |(name, (key, at)): (String, (String, u64))| (name, key, Threshold::Used(at));
     let used = fields.opt("used", |v| Ok((v.text()?.to_owned(), used(v.text()?, limits)?))).map(bytes);
-    let remaining = fields.opt("remaining", |v| Ok((format!("{} left", v.text()?), remaining(v.text()?, limits)?))).map(bytes);
+    let remaining =
+        fields.opt("remaining", |v| Ok((format!("{} left", v.text()?), remaining(v.text()?, limits)?))).map(bytes);
     let within = fields.opt("exhausted_within", |value| {
         let within = value.duration()?;
         let text = duration::show(within);

@@ -52,7 +52,8 @@ impl<'h> Keeper<'h> {
     fn read(&self, value: &Value<'_>) -> Result<Secret, String> {
         if !value.is_table() {
             *self.literal.borrow_mut() = true;
-            let text = value.text().map_err(|_| "a text, { env = … }, { file = … } or { credential = … } is expected")?;
+            let text =
+                value.text().map_err(|_| "a text, { env = … }, { file = … } or { credential = … } is expected")?;
             return checked(text, "it");
         }
         let table = value.table().ok_or("a table is expected")?;

@@ -142,7 +142,8 @@ fn wall_clock() -> Instant {
 }
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // Room for a page: these are small files of the kernel, each read at once.
+    let mut bytes = Vec::with_capacity(4096);
     File::open(path)?.take(READ_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > READ_LIMIT {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
@@ -192,7 +193,9 @@ mod tests {
         assert_eq!(host.read(Path::new("/etc/hostname")).unwrap(), "h");
         assert_eq!(host.read(&dir.path().join("etcetera/x")).unwrap(), "own");
         assert_eq!(host.read(Path::new("/etcetera/x")).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert!(OsHost::new("/".into(), Output::Stdout).read(Path::new("/proc/self/status")).unwrap().contains("Name:"));
+        assert!(
+            OsHost::new("/".into(), Output::Stdout).read(Path::new("/proc/self/status")).unwrap().contains("Name:")
+        );
     }
 
     #[test]

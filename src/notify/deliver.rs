@@ -45,7 +45,8 @@ impl Post<'_> {
             let left = self.until.saturating_sub(self.host.elapsed());
             let share = left / (self.channels.len() - index) as u32;
             if let Some(problem) = self.channel(channel, self.host.elapsed() + share, state, save)? {
-                problems.push((format!("notifier/{}", channel.name), format!("notifier {:?}: {problem}", channel.name)));
+                problems
+                    .push((format!("notifier/{}", channel.name), format!("notifier {:?}: {problem}", channel.name)));
             }
         }
         Ok(problems)

@@ -4,9 +4,9 @@
 //! again. To add a channel: a file here with its settings, `open` and [`Notifier`], its `mod` line and its row in
 //! [`NOTIFIERS`].
 
+pub mod deliver;
 #[cfg(test)]
 mod script;
-pub mod deliver;
 pub mod telegram;
 pub mod terminal;
 

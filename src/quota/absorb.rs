@@ -60,9 +60,12 @@ impl SourceState {
     /// A device with the same index in the same boot keeps its memory under its new name, also when two swap.
     fn follow_renames(&mut self, readings: &[Reading]) {
         let known = |subject: Option<&Subject>, reading: &Reading| {
-            subject.and_then(|s| s.series.as_ref()).is_some_and(|series| series.identity.index == reading.identity.index)
+            subject
+                .and_then(|s| s.series.as_ref())
+                .is_some_and(|series| series.identity.index == reading.identity.index)
         };
-        let strangers = readings.iter().filter(|r| r.identity.index.is_some() && !known(self.subjects.get(&r.subject), r));
+        let strangers =
+            readings.iter().filter(|r| r.identity.index.is_some() && !known(self.subjects.get(&r.subject), r));
         let strangers: Vec<&Reading> = strangers.collect();
         if strangers.is_empty() {
             return;
@@ -75,7 +78,9 @@ impl SourceState {
         }
         let moves: Vec<(String, String)> = strangers
             .iter()
-            .filter_map(|r| Some((devices.get(&(r.identity.boot.clone(), r.identity.index))?.clone(), r.subject.clone())))
+            .filter_map(|r| {
+                Some((devices.get(&(r.identity.boot.clone(), r.identity.index))?.clone(), r.subject.clone()))
+            })
             .collect();
         let moved: Vec<(String, Subject)> =
             moves.into_iter().filter_map(|(from, to)| Some((to, self.subjects.remove(&from)?))).collect();
@@ -124,7 +129,8 @@ impl Subject {
             return Ledger { used: reading.counters, ..Ledger::start(period, now.minus(uptime)) };
         }
         let Some(delta) = delta else { return Ledger::start(period, now) };
-        let twin = self.ledgers.values().find(|ledger| ledger.period.start == period.start && ledger.since <= delta.from);
+        let twin =
+            self.ledgers.values().find(|ledger| ledger.period.start == period.start && ledger.since <= delta.from);
         let mut ledger = match twin {
             Some(twin) => Ledger { period, last: None, unasked: None, ..twin.clone() },
             None => Ledger::start(period, delta.from),

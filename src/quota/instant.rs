@@ -10,9 +10,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-/// 0001-01-03T00:00:00Z and 9999-12-29T00:00:00Z: within the calendar's years at every offset.
-const FIRST: i64 = -62_135_424_000_000;
-const LAST: i64 = 253_402_041_600_000;
+/// The first and last milliseconds of the years 1 to 9999, UTC.
+const FIRST: i64 = -62_135_596_800_000;
+const LAST: i64 = 253_402_300_799_999;
+/// No offset is larger, so this far from the ends every local time is one of the calendar.
+const MARGIN: i64 = 26 * 3_600_000;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -55,7 +57,8 @@ impl Instant {
 
     /// The calendar date and time at an offset from UTC; instants beyond the years the calendar knows are clamped.
     pub fn at_offset(self, offset: UtcOffset) -> OffsetDateTime {
-        let nanos = i128::from(self.0.clamp(FIRST, LAST)) * 1_000_000;
+        let (first, last) = if offset.is_utc() { (FIRST, LAST) } else { (FIRST + MARGIN, LAST - MARGIN) };
+        let nanos = i128::from(self.0.clamp(first, last)) * 1_000_000;
         OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH).to_offset(offset)
     }
 }
@@ -77,5 +80,41 @@ impl<'de> Deserialize<'de> for Instant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| D::Error::custom(format!("not an RFC 3339 time: {text:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_milliseconds_are_the_same_instant() {
+        for text in
+            ["2026-11-21T09:00:00Z", "1969-12-31T23:59:59.999Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"]
+        {
+            assert_eq!(Instant::parse(text).map(|at| at.to_string()).as_deref(), Some(text));
+        }
+        assert_eq!(Instant::parse("2026-11-21T09:00:00+08:00"), Instant::parse("2026-11-21T01:00:00Z"));
+        assert_eq!(Instant::parse("1969-12-31T23:59:59.9995Z").map(Instant::millis), Some(-1));
+    }
+
+    #[test]
+    fn what_the_calendar_does_not_hold_is_refused_or_clamped() {
+        for text in ["", "2026-11-21", "2026-02-30T00:00:00Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00+08:00"] {
+            assert_eq!(Instant::parse(text), None, "{text}");
+        }
+        let east = time::macros::offset!(+14);
+        assert_eq!(Instant::from_millis(i64::MAX).at_offset(east).year(), 9999);
+        assert_eq!(Instant::from_millis(i64::MIN).at_offset(east).year(), 1);
+        assert_eq!(Instant::from_millis(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn time_passed_never_is_negative() {
+        let (a, b) = (Instant::from_millis(1000), Instant::from_millis(3500));
+        assert_eq!(b.since(a), Duration::from_millis(2500));
+        assert_eq!(a.since(b), Duration::ZERO);
+        assert_eq!(a.plus(Duration::from_millis(2500)), b);
+        assert_eq!(b.minus(Duration::from_millis(2500)), a);
     }
 }

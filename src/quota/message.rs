@@ -205,7 +205,9 @@ pub fn waits(language: Language, action: &ActionRule, hold: Hold) -> String {
     let (en, zh) = match hold {
         Hold::ClockInDoubt => ("until the clock is believed again", "等待系统时钟得到确认"),
         Hold::NoReading => ("for a fresh reading", "等待最新读数"),
-        Hold::Uncertain => ("until it is reached without estimated or implausible bytes", "等待不含估算或可疑流量的用量达到阈值"),
+        Hold::Uncertain => {
+            ("until it is reached without estimated or implausible bytes", "等待不含估算或可疑流量的用量达到阈值")
+        }
         Hold::UptimeUnknown => ("until it is known how long the machine is up", "等待获知本机的运行时长"),
         Hold::JustBooted => ("until the machine has been up for its boot_grace", "等待本机开机满 boot_grace 时长"),
     };
@@ -325,11 +327,8 @@ pub fn report(context: &Context<'_>, view: &View<'_>) -> Item {
 pub fn rule_changed(context: &Context<'_>, view: &View<'_>) -> Item {
     let (language, name) = (context.language, name(view));
     let since = local(&view.quota.rule.zone, view.ledger.since);
-    let title = say(
-        language,
-        format!("ℹ️ {name}: the period rule was changed"),
-        format!("ℹ️ {name}：计费周期规则已更改"),
-    );
+    let title =
+        say(language, format!("ℹ️ {name}: the period rule was changed"), format!("ℹ️ {name}：计费周期规则已更改"));
     let body = say(
         language,
         format!("Usage starts at zero at {since}; calibrate it if the provider shows more."),
@@ -412,7 +411,10 @@ impl Notice {
                 format!("❓ {name}: {bytes} bytes at once are more than the link can carry"),
                 "They are counted, but no action is based on them.".into(),
             ),
-            zh: (format!("❓ {name}：一次增加 {bytes} 字节，超过链路能力"), "已计入用量，但不会据此执行任何操作。".into()),
+            zh: (
+                format!("❓ {name}：一次增加 {bytes} 字节，超过链路能力"),
+                "已计入用量，但不会据此执行任何操作。".into(),
+            ),
         }
     }
 

@@ -13,13 +13,13 @@ use super::absorb::{Asked, pool};
 use super::bytes::{Amount, Percent, UnitBase};
 use super::duration::Language;
 use super::forecast::{Forecast, forecast};
+use super::glob;
 use super::instant::Instant;
 use super::message;
 use super::meter::{Count, Identity, Ledger};
 use super::period::Rule;
 use super::state::{Deed, Past, Row, SourceState, State, Status, Subject, TierMark};
 use super::text::Item;
-use super::glob;
 
 /// An allowance per period, applied to a source's subjects.
 #[derive(Debug, Clone)]
@@ -432,8 +432,11 @@ impl Round<'_, '_> {
         let Some(&highest) = reached.last() else { return };
         let now = self.context.now;
         let tiers = &self.quota.tiers;
-        let fresh: Vec<usize> =
-            reached.iter().copied().filter(|&i| row.tiers.get(&tiers[i].key).is_some_and(|m| m.told.is_none())).collect();
+        let fresh: Vec<usize> = reached
+            .iter()
+            .copied()
+            .filter(|&i| row.tiers.get(&tiers[i].key).is_some_and(|m| m.told.is_none()))
+            .collect();
         let told = row.tiers.get(&tiers[highest].key).and_then(|mark| mark.told);
         let again = match (told, tiers[highest].repeat) {
             (Some(told), Some(repeat)) => due_again(told, repeat, now),

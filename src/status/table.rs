@@ -150,9 +150,7 @@ fn render(rows: &[Row<'_>], columns: &[Column], config: &Config, now: Instant, l
     table.set_content_arrangement(ContentArrangement::Dynamic).set_width(look.width);
     table.set_header(columns.iter().map(|column| column.title(config.language)));
     for row in rows {
-        let cell = |column: &Column| {
-            Cell::new(column.text(row, config, now)).set_alignment(column.alignment())
-        };
+        let cell = |column: &Column| Cell::new(column.text(row, config, now)).set_alignment(column.alignment());
         table.add_row(columns.iter().map(cell));
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
@@ -166,7 +164,8 @@ fn render(rows: &[Row<'_>], columns: &[Column], config: &Config, now: Instant, l
 /// A whole row in the colour of its severity.
 fn paint(line: &str, row: &Row<'_>) -> String {
     let view = &row.view;
-    let reached = view.quota.tiers.iter().filter(|tier| matches!(tier.threshold, Threshold::Used(at) if view.used >= at));
+    let reached =
+        view.quota.tiers.iter().filter(|tier| matches!(tier.threshold, Threshold::Used(at) if view.used >= at));
     let all = view.quota.tiers.iter().filter(|tier| matches!(tier.threshold, Threshold::Used(_))).count();
     let code = match reached.count() {
         0 => return line.to_owned(),

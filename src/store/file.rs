@@ -239,10 +239,11 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
     // Asked before it is opened: opening a named pipe would wait for its other end.
-    if !fs::metadata(path)?.is_file() {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
     }
-    let mut document = Vec::new();
+    let mut document = Vec::with_capacity(metadata.len().min(READ_LIMIT) as usize + 1);
     File::open(path)?.take(READ_LIMIT + 1).read_to_end(&mut document)?;
     if document.len() as u64 > READ_LIMIT {
         return Err(io::Error::new(ErrorKind::FileTooLarge, "larger than 256 MiB"));

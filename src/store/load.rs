@@ -43,5 +43,7 @@ pub fn load(documents: &dyn Documents) -> Result<Loaded> {
 }
 
 fn newer(version: u64) -> Error {
-    Error::failed(format!("state.json has version {version}, this program knows up to {VERSION}: use the newer program"))
+    Error::failed(format!(
+        "state.json has version {version}, this program knows up to {VERSION}: use the newer program"
+    ))
 }
