@@ -80,7 +80,7 @@ fn apply(state: &mut State, quota: &Quota, name: &str, used: u64, at: Instant, n
     let before = metered.saturating_add_signed(ledger.calibrated.get(&quota.count).map_or(0, |known| known.by));
     let by =
         i64::try_from(i128::from(used) - i128::from(metered)).map_err(|_| Error::usage("USED: it is too large"))?;
-    ledger.calibrated.insert(quota.count, Calibration { by, used, of: at, at: now });
+    ledger.calibrated.insert(quota.count, Calibration { by, used, of: at, at: now, settled: ledger.doubtful() });
     disarm(subject, &quota.rule_key);
     Ok(before)
 }

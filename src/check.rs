@@ -47,6 +47,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Of a command that is no checking run.
+    #[cfg(test)]
+    pub fn empty(now: Instant) -> Self {
+        Self { state: State::default(), problems: Vec::new(), untold: Vec::new(), trace: Vec::new(), now }
+    }
+
     /// The exit code it means.
     pub fn exit(&self) -> Exit {
         if self.problems.is_empty() { Exit::Done } else { Exit::Problems }
@@ -214,6 +220,7 @@ impl<'a> Run<'a> {
     fn decide(&mut self, state: &mut State) -> Plan {
         let context = self.context();
         let plan = policy::decide(&context, state);
+        self.trace_figures(state);
         self.problems.extend(plan.problems.iter().cloned());
         self.trace.extend(plan.reasons.iter().cloned());
         plan
@@ -360,7 +367,10 @@ impl<'a> Run<'a> {
         };
         deed.status = if tries < policy::TRIES { Status::Failed } else { Status::GivenUp };
         deed.output.clone_from(&why);
-        self.problem(&step_key(step, quota), format!("action {:?} for {}: {why}", step.action, step.subject));
+        self.problem(
+            &step_key(step, quota),
+            format!("action {:?} for {}: {}", step.action, step.subject, why.lines().next().unwrap_or_default()),
+        );
         let Some(source) = state.sources.get_mut(&quota.source) else { return };
         let Some(subject) = quota.subject_mut(source, &step.subject) else { return };
         let Some(view) = View::of(quota, &step.subject, subject) else { return };
@@ -401,20 +411,28 @@ impl<'a> Run<'a> {
         untold
     }
 
-    fn trace_plan(&mut self, state: &State, plan: &Plan) {
+    /// The figures as the tiers see them.
+    fn trace_figures(&mut self, state: &State) {
         for quota in &self.config.quotas {
             let Some(source) = state.sources.get(&quota.source) else { continue };
             for view in quota.rows(source).into_iter().filter_map(|(name, subject)| View::of(quota, name, subject)) {
                 self.trace.push(format!(
-                    "figure: quota {:?}, {:?}: {} of {} bytes, {} %, of {}",
+                    "figure: quota {:?}, {:?}: {} of {} bytes, {} %, certain {}, of {}",
                     quota.name,
                     view.subject,
                     view.used,
                     quota.allowance.bytes,
                     view.percent(),
+                    view.ledger.certain(quota.count),
                     view.as_of
                 ));
             }
+        }
+    }
+
+    fn trace_plan(&mut self, state: &State, plan: &Plan) {
+        for channel in &self.config.notifiers {
+            self.trace.push(format!("notifier {:?}: {}", channel.name, channel.notifier.describe()));
         }
         let notices = std::mem::take(&mut self.notices);
         let items = notices.into_iter().map(|notice| notice.item(self.config.language, self.clock.now));
@@ -489,7 +507,11 @@ pub fn read_only_this(
     quota: &str,
 ) -> Result<(State, Instant, Vec<String>)> {
     let mut run = Run::new(host, config, &Options { only: vec![quota.to_owned()] })?;
-    let mut state = run.load(guard)?;
+    let loaded = store::load(guard)?;
+    if let Some(broken) = loaded.broken {
+        return Err(Error::failed(format!("{}: run `netquota check` first", broken.why)));
+    }
+    let mut state = run.begin(loaded.state, None);
     let said = run.read(&state);
     run.meter(&mut state, &said);
     run.sum_pools(&mut state);

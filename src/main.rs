@@ -30,6 +30,8 @@ mod secret;
 mod sources;
 mod status;
 mod store;
+#[cfg(test)]
+mod testing;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -1,14 +1,17 @@
 //! Takes what the sources said into the state, and notes what has to be told of it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Run;
 use crate::config::NamedSource;
 use crate::quota::absorb::{Asked, Oddity};
 use crate::quota::health::Checkup;
+use crate::quota::instant::Instant;
 use crate::quota::message::{self, Notice};
+use crate::quota::meter::{Identity, Reading, Readings, SubjectProblem};
 use crate::quota::policy::due_again;
-use crate::quota::state::State;
+use crate::quota::state::{SourceState, State, Subject};
 use crate::sources::Said;
 
 impl Run<'_> {
@@ -21,12 +24,7 @@ impl Run<'_> {
         }
     }
 
-    fn source(
-        &mut self,
-        state: &mut State,
-        source: &NamedSource,
-        answer: &Result<crate::quota::meter::Readings, String>,
-    ) {
+    fn source(&mut self, state: &mut State, source: &NamedSource, answer: &Result<Readings, String>) {
         let now = self.clock.now;
         let memory = state.sources.entry(source.name.clone()).or_default();
         memory.asked = Some(now);
@@ -37,6 +35,7 @@ impl Run<'_> {
             now,
             show: &|at| message::local(zone, at),
         };
+        let answer = &answer.clone().map(|readings| with_the_gone(readings, memory, source, now));
         self.notices.extend(checkup.examine(memory, answer));
         let mut oddities = Vec::new();
         match answer {
@@ -44,6 +43,7 @@ impl Run<'_> {
                 self.problems.push((format!("source/{}", source.name), format!("source {:?}: {text}", source.name)));
             }
             Ok(readings) => {
+                self.trace.extend(readings.readings.iter().map(|reading| trace(&source.name, reading)));
                 for problem in &readings.problems {
                     let key = format!("source/{}/{}", source.name, problem.subject);
                     self.problems.push((key, format!("source {:?}: {}", source.name, problem.text)));
@@ -81,4 +81,40 @@ impl Run<'_> {
             self.notices.push(notice);
         }
     }
+}
+
+fn trace(source: &str, reading: &Reading) -> String {
+    let Reading { subject, counters, identity, link_speed, .. } = reading;
+    let Identity { boot, uptime, index } = identity;
+    format!(
+        "reading: source {source:?}, {subject:?}: received {}, sent {}, boot {boot:?}, uptime {uptime:?}, index {index:?}, link {link_speed:?} bit/s",
+        counters.rx, counters.tx
+    )
+}
+
+/// Adds a problem for each subject that was metered in a period still running and is not reported any more.
+fn with_the_gone(mut readings: Readings, memory: &SourceState, source: &NamedSource, now: Instant) -> Readings {
+    let reported: HashSet<&str> = readings
+        .readings
+        .iter()
+        .map(|reading| reading.subject.as_str())
+        .chain(readings.problems.iter().map(|problem| problem.subject.as_str()))
+        .collect();
+    let renamed = |subject: &Subject| {
+        let identity = subject.series.as_ref().map(|series| &series.identity);
+        let index = |identity: &Identity| (identity.boot.clone(), identity.index);
+        identity.is_some_and(|known| {
+            known.index.is_some() && readings.readings.iter().any(|r| index(&r.identity) == index(known))
+        })
+    };
+    let runs = |subject: &Subject| subject.ledgers.values().any(|l| l.period.contains(now) && l.period.end.is_some());
+    let gone: Vec<SubjectProblem> = memory
+        .subjects
+        .iter()
+        .filter(|(name, subject)| !reported.contains(name.as_str()) && source.source.expects(name) && runs(subject))
+        .filter(|(_, subject)| !renamed(subject))
+        .map(|(name, _)| SubjectProblem { subject: name.clone(), text: format!("{name:?} is gone") })
+        .collect();
+    readings.problems.extend(gone);
+    readings
 }

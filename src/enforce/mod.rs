@@ -26,6 +26,7 @@ pub trait Action: Send + Sync {
 }
 
 /// What an action is given.
+#[derive(Clone, Copy)]
 pub struct Order<'a> {
     /// Figures, as `NETQUOTA_*`.
     pub facts: &'a [(String, String)],

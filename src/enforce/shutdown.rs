@@ -41,9 +41,11 @@ impl Action for Shutdown {
     }
 
     fn apply(&self, host: &dyn Host, order: &Order<'_>) -> Outcome {
+        let end = host.elapsed() + order.timeout;
         let mut failures = Vec::new();
         for command in &self.commands {
-            match run(host, command, order) {
+            let order = Order { timeout: end.saturating_sub(host.elapsed()), ..*order };
+            match run(host, command, &order) {
                 Ok(output) => return Outcome::Issued { output },
                 Err(why) => failures.push(why),
             }

@@ -25,6 +25,8 @@ pub trait Notifier: Send + Sync {
     fn send(&self, host: &dyn Host, message: &Message, moved: Option<&str>, timeout: Duration) -> Delivery;
     /// The least time between two messages of one run.
     fn pace(&self) -> Duration;
+    /// What is sent where, for `--debug`, without any secret.
+    fn describe(&self) -> String;
     /// Where messages go, as configured; none for a channel that cannot move.
     fn address(&self) -> Option<String>;
 }

@@ -112,6 +112,11 @@ impl Notifier for Telegram {
         PACE
     }
 
+    fn describe(&self) -> String {
+        let proxy = if self.proxy.is_some() { " through (redacted)" } else { "" };
+        format!("POST {}/bot(redacted)/sendMessage to chat {}{proxy}", self.api_base, self.chat.id)
+    }
+
     fn address(&self) -> Option<String> {
         Some(self.chat.id.clone())
     }

@@ -31,6 +31,10 @@ impl Notifier for Terminal {
         Duration::ZERO
     }
 
+    fn describe(&self) -> String {
+        "prints on standard output".into()
+    }
+
     fn address(&self) -> Option<String> {
         None
     }

@@ -294,7 +294,8 @@ pub fn reset(context: &Context<'_>, view: &View<'_>, closed: &Closed) -> Item {
     let percent = Percent::ratio(used, view.quota.allowance.bytes).unwrap_or_default();
     let (used, allowance) = (unit.show(used, Round::Down), unit.exact(view.quota.allowance.bytes));
     let estimated = doubt(language, closed.estimated, false);
-    let (from, to) = (local(zone, closed.period.start), local(zone, view.ledger.period.start));
+    let end = closed.period.end.unwrap_or(view.ledger.period.start);
+    let (from, to) = (local(zone, closed.period.start), local(zone, end));
     let mut body = vec![say(
         language,
         format!("Last period: {used} of {allowance} ({percent} %){estimated}, {from} to {to}"),

@@ -250,6 +250,9 @@ pub struct Calibration {
     pub of: Instant,
     /// When it was given.
     pub at: Instant,
+    /// Unsure and implausible bytes until then, which the figure made sure.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub settled: Counters,
 }
 
 /// A point of the usage curve: time, received and sent in the period until then.
@@ -336,7 +339,15 @@ impl Ledger {
 
     /// As [`Ledger::used`], without the bytes that are unsure or implausible.
     pub fn certain(&self, count: Count) -> u64 {
-        calibrated(count.of(self.used.minus(self.unsure).minus(self.flagged)), self.calibrated.get(&count))
+        let calibration = self.calibrated.get(&count);
+        let settled = calibration.map_or(Counters::default(), |calibration| calibration.settled);
+        let doubtful = self.doubtful().minus(settled);
+        calibrated(count.of(self.used.minus(doubtful)), calibration)
+    }
+
+    /// Bytes no action may be based on.
+    pub fn doubtful(&self) -> Counters {
+        self.unsure.plus(self.flagged)
     }
 
     /// Adds bytes that flowed while the clock stood still or within the period.
@@ -360,7 +371,12 @@ impl Ledger {
     fn roll(&mut self, delta: &Delta, end: Instant, next: Period) {
         let next = Period { start: next.start.max(end), end: next.end };
         let old = if delta.from >= end { Counters::default() } else { delta.part(delta.from, end) };
-        let new = if delta.from >= next.start { delta.flow } else { delta.part(next.start, delta.to) };
+        let new = match () {
+            // The next period begins where this one ends: what is not in one is in the other.
+            () if next.start == end => delta.flow.minus(old),
+            () if delta.from >= next.start => delta.flow,
+            () => delta.part(next.start, delta.to),
+        };
         let split = delta.from < next.start && delta.flow != Counters::default();
         self.add(old, delta);
         let closed = Closed {

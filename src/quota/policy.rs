@@ -265,6 +265,10 @@ pub fn decide(context: &Context<'_>, state: &mut State) -> Plan {
     let mut plan = Plan::default();
     for (index, quota) in context.quotas.iter().enumerate().filter(|(index, _)| context.selected[*index]) {
         let Some(source) = state.sources.get_mut(&quota.source) else { continue };
+        if source.good == Some(context.now) && !source.subjects.keys().any(|name| quota.selects(name)) {
+            let text = format!("quota {:?}: no subject of source {:?} matches it", quota.name, quota.source);
+            plan.problems.push((format!("quota/{}", quota.name), text));
+        }
         let mut round = Round { context, index, quota, plan: &mut plan };
         if quota.pool {
             if let Some(pool) = sum_pool(quota, source, context.now) {
@@ -544,7 +548,7 @@ impl Turn<'_, '_, '_, '_> {
                 mark.deeds.entry(action.name.clone()).or_insert(passed);
                 continue;
             }
-            if mark.deeds.get(&action.name).is_some_and(|deed| self.may_happen_anew(action, deed)) {
+            if mark.deeds.get(&action.name).is_some_and(|deed| self.is_void(action, deed)) {
                 mark.deeds.remove(&action.name);
             }
             match mark.deeds.get_mut(&action.name) {
@@ -572,9 +576,15 @@ impl Turn<'_, '_, '_, '_> {
         }
     }
 
-    fn may_happen_anew(&self, action: &ActionRule, deed: &Deed) -> bool {
-        let over = matches!(deed.status, Status::Done | Status::GivenUp);
-        over && action.again_after.is_some_and(|after| due_again(deed.at, after, self.round.context.now))
+    /// Whether a deed no longer counts: announced under other settings, or over and allowed anew.
+    fn is_void(&self, action: &ActionRule, deed: &Deed) -> bool {
+        match deed.status {
+            Status::Announced => deed.definition != self.tier.definition,
+            Status::Done | Status::GivenUp => {
+                action.again_after.is_some_and(|after| due_again(deed.at, after, self.round.context.now))
+            }
+            Status::Started | Status::Failed | Status::Passed => false,
+        }
     }
 
     /// A new deed: due at once when armed, else after its time to arm.

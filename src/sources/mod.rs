@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use crate::config::fields::{Fields, Value};
 use crate::host::{Host, Job};
+use crate::quota::glob;
 use crate::quota::meter::Readings;
 
 /// A place figures are read from.
 pub trait Source: Send + Sync {
+    /// Whether a subject of this name should be among those read.
+    fn expects(&self, subject: &str) -> bool;
     /// Reads every subject. `remembered` is what the source chose in an earlier run.
     fn read(&self, host: &dyn Host, remembered: Option<&str>) -> Result<Readings, String>;
 }
@@ -37,6 +40,10 @@ fn open_interface(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {
 }
 
 impl Source for interface::Interface {
+    fn expects(&self, subject: &str) -> bool {
+        self.interfaces.iter().any(|pattern| glob::matches(pattern, subject))
+    }
+
     fn read(&self, host: &dyn Host, remembered: Option<&str>) -> Result<Readings, String> {
         Self::read(self, host, remembered)
     }

@@ -1,0 +1,6 @@
+//! A simulated world, and what is shown in it: scenarios with their transcripts, the power cut around every effect,
+//! random years, and the shape of the source itself.
+
+mod cuts;
+mod scenario;
+mod sim;
