@@ -14,7 +14,7 @@ use crate::config::{Config, NamedAction, PublicAddress, fields};
 use crate::enforce::{Order, Outcome};
 use crate::error::{Error, Exit, Result};
 use crate::host::{Host, Request};
-use crate::notify::deliver::{Post, Problems};
+use crate::notify::deliver::Post;
 use crate::quota::clock::{News, Verdict};
 use crate::quota::instant::Instant;
 use crate::quota::message::{self, Notice};
@@ -24,6 +24,9 @@ use crate::quota::state::{Address, Deed, Outbox, Problem, State, Status};
 use crate::quota::text::Item;
 use crate::sources::{self, Asking, Said};
 use crate::store::{self, Broken, Guard, LockError, Store};
+
+/// What is wrong, by what it is about.
+pub type Problems = Vec<(String, String)>;
 
 /// What a run is asked for.
 #[derive(Debug, Clone, Default)]
@@ -119,6 +122,7 @@ struct Run<'a> {
     problems: Problems,
     trace: Vec<String>,
     channels: Vec<String>,
+    failed: Vec<String>,
 }
 
 impl<'a> Run<'a> {
@@ -139,6 +143,7 @@ impl<'a> Run<'a> {
             problems: Problems::new(),
             trace: Vec::new(),
             channels,
+            failed: Vec::new(),
         })
     }
 
@@ -283,11 +288,13 @@ impl<'a> Run<'a> {
             language: self.config.language,
             head: &head,
             now: self.clock.now,
+            failed: &self.failed,
             until,
         };
-        let problems = post.deliver(state, &mut |state| save(guard, state))?;
-        self.problems.retain(|(key, _)| !key.starts_with("notifier/"));
-        self.problems.extend(problems);
+        for (name, problem) in post.deliver(state, &mut |state| save(guard, state))? {
+            self.problem(&format!("notifier/{name}"), format!("notifier {name:?}: {problem}"));
+            self.failed.push(name);
+        }
         Ok(())
     }
 

@@ -30,23 +30,27 @@ pub struct Post<'a> {
     pub head: &'a str,
     /// The believed time.
     pub now: Instant,
+    /// Channels left alone: they failed before in this run.
+    pub failed: &'a [String],
     /// By then, on the host's clock that never jumps, all must be over.
     pub until: Duration,
 }
 
-/// Problems by what they are about.
+/// Channels with something that still waits, and why.
 pub type Problems = Vec<(String, String)>;
 
 impl Post<'_> {
-    /// Tries every channel once; each has its share of the time, so that one that hangs leaves some to the others.
+    /// Tries every channel that has not failed yet once; each has its share of the time, so that one that hangs leaves
+    /// some to the others.
     pub fn deliver(&self, state: &mut State, save: &mut dyn FnMut(&State) -> Result<()>) -> Result<Problems> {
         let mut problems = Problems::new();
-        for (index, channel) in self.channels.iter().enumerate() {
+        let channels: Vec<&Channel> =
+            self.channels.iter().filter(|channel| !self.failed.contains(&channel.name)).collect();
+        for (index, channel) in channels.iter().enumerate() {
             let left = self.until.saturating_sub(self.host.elapsed());
-            let share = left / (self.channels.len() - index) as u32;
+            let share = left / (channels.len() - index) as u32;
             if let Some(problem) = self.channel(channel, self.host.elapsed() + share, state, save)? {
-                problems
-                    .push((format!("notifier/{}", channel.name), format!("notifier {:?}: {problem}", channel.name)));
+                problems.push((channel.name.clone(), problem));
             }
         }
         Ok(problems)
