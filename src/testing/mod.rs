@@ -2,5 +2,6 @@
 //! random years, and the shape of the source itself.
 
 mod cuts;
+mod random;
 mod scenario;
 mod sim;
