@@ -38,6 +38,7 @@ impl Log {
         text.lines().for_each(|line| self.line(line));
     }
 
+    #[allow(clippy::disallowed_methods, reason = "a line of a log is of the moment it is written")]
     fn line(&mut self, line: &str) {
         // A closed standard error or a full disk must not end a run that still has to act.
         writeln!(std::io::stderr(), "{line}").ok();

@@ -148,6 +148,7 @@ fn check(
 }
 
 /// A run that is stuck ends itself 10 s after its deadline, whatever it waits for.
+#[allow(clippy::disallowed_methods, reason = "the watch guards against a host that hangs")]
 fn watch_over(deadline: Duration) {
     let limit = deadline + Duration::from_secs(10);
     let watch = move || {

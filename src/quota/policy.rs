@@ -352,14 +352,10 @@ impl Round<'_, '_> {
         if row.period == period {
             return;
         }
-        if let Some(past) = row.before.take_if(|past| past.period == period) {
-            row.tiers = past.tiers;
+        if let Some(known) = row.before.iter().position(|past| past.period == period) {
+            row.tiers = row.before.remove(known).tiers;
         } else if period > row.period {
-            let unmarked = |(key, mark): (&String, &TierMark)| {
-                (key.clone(), TierMark { armed: mark.armed.clone(), ..TierMark::default() })
-            };
-            let tiers = row.tiers.iter().map(unmarked).collect();
-            row.before = Some(Past { period: row.period, tiers: std::mem::replace(&mut row.tiers, tiers) });
+            row.turn_over();
             if let Some(closed) = &look.view.ledger.last {
                 let item = message::reset(self.context, &look.view, closed);
                 self.tell_all(item);
@@ -503,10 +499,24 @@ impl Row {
             period: ledger.period.start,
             tiers: BTreeMap::new(),
             reported: now,
-            before: None,
+            before: Vec::new(),
         }
     }
+
+    /// Keeps the marks of the period that ends; the tiers of the new one stay armed and are otherwise blank.
+    fn turn_over(&mut self) {
+        let blank = |(key, mark): (&String, &TierMark)| {
+            (key.clone(), TierMark { armed: mark.armed.clone(), ..TierMark::default() })
+        };
+        let tiers = self.tiers.iter().map(blank).collect();
+        self.before.retain(|past| past.tiers.values().any(|mark| !mark.deeds.is_empty()));
+        self.before.drain(..self.before.len().saturating_sub(PASTS));
+        self.before.push(Past { period: self.period, tiers: std::mem::replace(&mut self.tiers, tiers) });
+    }
 }
+
+/// Periods in which something was done that are remembered, but for the last.
+const PASTS: usize = 24;
 
 /// Whether something repeated is due: a run up to 5 %, at most five minutes, early counts.
 pub fn due_again(last: Instant, every: Duration, now: Instant) -> bool {

@@ -124,9 +124,9 @@ pub struct Row {
     pub tiers: BTreeMap<String, TierMark>,
     /// When the periodic report was last due.
     pub reported: Instant,
-    /// The tiers of the period before, for a clock that is set back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Past>,
+    /// The tiers of the period before, and of the last ones in which something was done: for a clock that is set back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Past>,
 }
 
 /// The tiers of a period that has ended.

@@ -13,6 +13,8 @@
 //! Why a lock file of its own: a lock on a file that is replaced by rename guards the old file only. Why new files are
 //! opened with `create_new`: in a directory of another user, a symbolic link under their name must not be followed.
 
+#![allow(clippy::disallowed_methods, reason = "this is where the state is read and written")]
+
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};

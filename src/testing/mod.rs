@@ -5,3 +5,4 @@ mod cuts;
 mod random;
 mod scenario;
 mod sim;
+mod tidy;

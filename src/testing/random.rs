@@ -60,7 +60,7 @@ struct Books {
     sent: u64,
     closed: u64,
     ledger: Option<Ledger>,
-    /// Shutdowns by period and allowance: an edited allowance makes another tier of it.
+    /// Shutdowns by period and edits of the allowance: each edit makes another tier of it.
     shutdowns: BTreeMap<(Instant, u64), usize>,
 }
 
@@ -73,6 +73,7 @@ struct Year {
     period: &'static str,
     allowance: u64,
     name: u64,
+    edits: u64,
     place: String,
 }
 
@@ -84,7 +85,17 @@ impl Year {
         let allowance = 200 + random.below(800);
         let config = config(&world, period, "q0", allowance, TIERS[0]);
         let books = Books { sent: 0, closed: 0, ledger: None, shutdowns: BTreeMap::new() };
-        Self { random, world, books, config, period, allowance, name: 0, place: format!("seed {seed}, {period}") }
+        Self {
+            random,
+            world,
+            books,
+            config,
+            period,
+            allowance,
+            name: 0,
+            edits: 0,
+            place: format!("seed {seed}, {period}"),
+        }
     }
 
     fn live(&mut self) {
@@ -159,6 +170,7 @@ impl Year {
         }
         if self.random.one_in(2) {
             self.allowance = 200 + self.random.below(800);
+            self.edits += 1;
         }
         let tiers = TIERS[self.random.below(TIERS.len() as u64) as usize];
         self.config = config(&self.world, self.period, &format!("q{}", self.name), self.allowance, tiers);
@@ -181,7 +193,7 @@ impl Year {
     fn run(&mut self) {
         let before = self.world.inner().ran.len();
         let Ended::Exited(result) = self.world.run(&self.config) else { panic!("nothing cuts") };
-        let report = result.unwrap_or_else(|error| panic!("{}: {error}", self.place));
+        let report = (*result).unwrap_or_else(|error| panic!("{}: {error}", self.place));
         assert!([0, 3].contains(&(report.exit() as u8)), "{}", self.place);
         self.balance(&report.state);
         if self.world.inner().ran.len() > before {
@@ -211,7 +223,12 @@ impl Year {
             }
         }
         let lost = self.world.inner().lost;
-        assert_eq!(ledger.used.tx + self.books.closed, self.books.sent - lost, "{}: the books do not balance", self.place);
+        assert_eq!(
+            ledger.used.tx + self.books.closed,
+            self.books.sent - lost,
+            "{}: the books do not balance",
+            self.place
+        );
         assert!(ledger.certain(Count::Out) <= ledger.used(Count::Out), "{}", self.place);
         self.books.ledger = Some(ledger);
     }
@@ -219,7 +236,7 @@ impl Year {
     /// The machine went down: it comes up again some hours later.
     fn shut_down(&mut self) {
         let period = self.books.ledger.as_ref().unwrap().period.start;
-        let count = self.books.shutdowns.entry((period, self.allowance)).or_default();
+        let count = self.books.shutdowns.entry((period, self.edits)).or_default();
         *count += 1;
         assert_eq!(*count, 1, "{}: a second shutdown in the period of {period}", self.place);
         self.world.reboot();

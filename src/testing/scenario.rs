@@ -187,7 +187,7 @@ impl Play {
     /// One run; when the fuse cuts it, the next one follows at once.
     pub fn run(&mut self) {
         match self.world.run(&self.config) {
-            Ended::Exited(result) => self.tell(result),
+            Ended::Exited(result) => self.tell(*result),
             Ended::Cut => {
                 self.come_back();
                 self.run();

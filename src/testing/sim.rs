@@ -130,7 +130,7 @@ struct PowerCut;
 /// How a run ended.
 pub enum Ended {
     /// By itself.
-    Exited(Result<Report>),
+    Exited(Box<Result<Report>>),
     /// The power was cut.
     Cut,
 }
@@ -232,7 +232,7 @@ impl World {
         }
         let host: Arc<dyn Host> = Arc::new(self.clone());
         match catch_unwind(AssertUnwindSafe(|| run(&host))) {
-            Ok(result) => Ended::Exited(result),
+            Ok(result) => Ended::Exited(Box::new(result)),
             Err(payload) if payload.is::<PowerCut>() => Ended::Cut,
             Err(payload) => resume_unwind(payload),
         }
@@ -299,7 +299,7 @@ impl World {
                 Err(HttpError("timed out after 10 s".into()))
             }
             Telegram::Says(status, body) => Ok(response(status, &body)),
-            Telegram::Moved(to) if body["chat_id"].to_string() == to => ok(inner),
+            Telegram::Moved(to) if body["chat_id"] == to.parse::<i64>().unwrap() => ok(inner),
             Telegram::Moved(to) => {
                 let id: i64 = to.parse().unwrap();
                 let moved = json!({"ok": false, "error_code": 400,
