@@ -1,0 +1,178 @@
+//! `check`: first run, quiet success, the document, choosing what runs, usage errors.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use serde_json::json;
+
+use crate::machine::{Machine, Status, names, quota_and_telegram};
+use crate::telegram::Telegram;
+
+#[test]
+fn the_first_run_needs_no_configuration_and_says_nothing() {
+    let machine = Machine::new();
+    machine.check_exits(0).quietly();
+    assert_eq!(names(machine.state_dir()), ["state.json", "state.lock"]);
+    assert_eq!(fs::metadata(machine.state_file()).unwrap().mode() & 0o7777, 0o640);
+    let status = machine.status();
+    assert_eq!(status.row()["subject"], "eth0");
+    assert_eq!(status.row()["allowance"], 1_000_000_000_000_u64);
+    assert_eq!(status.used(), 0, "first sight is the baseline");
+}
+
+#[test]
+fn the_state_folder_is_made_when_it_is_missing() {
+    let machine = Machine::new();
+    fs::remove_dir(machine.state_dir()).unwrap();
+    machine.check_exits(0).quietly();
+    assert!(machine.state_file().is_file());
+}
+
+#[test]
+fn the_built_in_default_prints_its_alert_for_want_of_a_notifier() {
+    let machine = Machine::new();
+    machine.check_exits(0).quietly();
+    machine.grow("eth0", 0, 850_000_000_000);
+    let run = machine.check_exits(0).prints("eth0").prints("blackbox-host");
+    assert!(run.stdout.contains("80") && run.stdout.contains("85"), "tier and percent: {}", run.stdout);
+    machine.check_exits(0).quietly();
+}
+
+#[test]
+fn each_run_counts_what_has_grown_since_the_last() {
+    let machine = Machine::new();
+    machine.check_exits(0);
+    for _ in 0..3 {
+        machine.grow("eth0", 1_000, 111);
+        machine.check_exits(0).quietly();
+    }
+    assert_eq!(machine.status().used(), 333, "outbound only");
+}
+
+#[test]
+fn a_run_with_nothing_new_changes_no_figure() {
+    let machine = Machine::new();
+    machine.check_exits(0);
+    machine.grow("eth0", 10, 20);
+    machine.check_exits(0);
+    let before = machine.status();
+    machine.check_exits(0);
+    assert_eq!(machine.status().row()["used"], before.row()["used"]);
+    assert_eq!(machine.status().used(), 20);
+}
+
+#[test]
+fn check_json_prints_the_document_that_status_prints() {
+    let machine = Machine::new();
+    let first = Status(machine.run(&["check", "--json"]).exits(0).json());
+    machine.grow("eth0", 10, 20);
+    let second = Status(machine.run(&["check", "--json"]).exits(0).json());
+    assert_eq!(first.0["version"], 1);
+    assert_eq!((first.used(), second.used()), (0, 20));
+    let status = machine.status();
+    assert_eq!(status.row()["used"], second.row()["used"]);
+    assert_eq!(status.row()["period"], second.row()["period"]);
+}
+
+#[test]
+fn only_restricts_the_run_to_what_is_named() {
+    let telegram = Telegram::new();
+    let config = format!(
+        "[source.a]\nkind = \"interface\"\ninterfaces = [\"eth0\"]\n[source.b]\nkind = \"interface\"\ninterfaces = [\"eth1\"]\n\
+         [quota.first]\nsource = \"a\"\nallowance = \"1 MB\"\n[quota.second]\nsource = \"b\"\nallowance = \"1 MB\"\n{}",
+        crate::machine::telegram_table(&telegram.url())
+    );
+    for name in ["first", "a"] {
+        let machine = Machine::new().interface("eth1", 1, 1).config(&config);
+        machine.check_exits(0);
+        machine.grow("eth0", 0, 100);
+        machine.grow("eth1", 0, 100);
+        machine.run(&["check", "--only", name]).exits(0).quietly();
+        let status = machine.status();
+        assert_eq!(status.row_of("eth0")["used"], 100, "--only {name}");
+        assert_eq!(status.row_of("eth1")["used"], 0, "--only {name}");
+        machine.check_exits(0);
+        assert_eq!(machine.status().row_of("eth1")["used"], 100, "nothing of the other is lost");
+    }
+}
+
+#[test]
+fn only_with_an_unknown_name_is_a_usage_error_with_the_nearest_name() {
+    let telegram = Telegram::new();
+    let machine = Machine::new().config(&quota_and_telegram(&telegram.url()));
+    machine.run(&["check", "--only", "mnoth"]).exits(2).complains("mnoth").complains("month");
+    assert!(names(machine.state_dir()).is_empty());
+}
+
+#[test]
+fn usage_errors_exit_2_and_touch_nothing() {
+    let machine = Machine::new();
+    for args in [&["chekc"][..], &["check", "--jsno"], &["check", "extra"], &[], &["calibrate", "month"]] {
+        let run = machine.run(args).exits(2);
+        assert!(!run.stderr.is_empty(), "{args:?} says why");
+    }
+    assert!(names(machine.state_dir()).is_empty());
+}
+
+#[test]
+fn help_and_version_exit_0() {
+    let machine = Machine::new();
+    machine.run(&["--help"]).exits(0).prints("check");
+    machine.run(&["--version"]).exits(0).prints("netquota");
+}
+
+#[test]
+fn a_configuration_that_is_named_but_missing_is_an_error() {
+    let machine = Machine::new();
+    machine.run(&["--config", "/nonexistent/netquota.toml", "check"]).exits(2).complains("/nonexistent/netquota.toml");
+    assert!(names(machine.state_dir()).is_empty());
+}
+
+#[test]
+fn the_configuration_is_found_by_the_environment() {
+    let machine = Machine::new();
+    let path = machine.path("elsewhere.toml");
+    fs::write(&path, "[quota.mine]\nallowance = \"5 GB\"\n").unwrap();
+    let machine = machine.env("NETQUOTA_CONFIG", path.to_str().unwrap());
+    machine.check_exits(0);
+    assert_eq!(machine.status().row()["quota"], "mine");
+}
+
+#[test]
+fn the_state_folder_is_found_by_the_environment() {
+    let machine = Machine::new();
+    let elsewhere = machine.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let mut command = machine.command_of(crate::machine::binary(), &[]);
+    command = {
+        let mut bare = std::process::Command::new(command.get_program());
+        bare.env_clear().env("STATE_DIRECTORY", &elsewhere).arg("--root").arg(machine.root()).arg("check");
+        bare
+    };
+    machine.finish(crate::machine::spawn(command)).exits(0).quietly();
+    assert_eq!(names(&elsewhere), ["state.json", "state.lock"]);
+}
+
+#[test]
+fn a_quota_is_known_by_what_it_counts_and_not_by_its_name() {
+    let machine = Machine::new().config("[quota.old]\nallowance = \"1 MB\"\n");
+    machine.check_exits(0);
+    machine.grow("eth0", 0, 400);
+    machine.check_exits(0);
+    machine.set_config("[quota.new]\nallowance = \"2 MB\"\n");
+    machine.grow("eth0", 0, 100);
+    machine.check_exits(0);
+    let status = machine.status();
+    assert_eq!(status.row()["quota"], "new");
+    assert_eq!(status.row()["allowance"], json!(2_000_000));
+    assert_eq!(status.used(), 500);
+}
+
+#[test]
+fn no_interface_to_meter_is_a_problem_and_not_a_zero() {
+    let machine = Machine::bare();
+    let run = machine.check_exits(3);
+    assert!(!run.stderr.is_empty(), "a problem is told");
+    assert_eq!(machine.status().count("problems"), 1);
+    assert_eq!(machine.status().0["quotas"].as_array().unwrap().len(), 0, "no figure was ever read");
+}

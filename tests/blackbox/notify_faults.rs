@@ -1,0 +1,246 @@
+//! What Telegram may do to a message, and that no message is lost by it.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::machine::{CHAT, Machine, quota_and_telegram, telegram_table};
+use crate::telegram::{Fault, Telegram};
+
+/// A machine past its first run, with 80 % just reached and Telegram still to be asked.
+fn due(telegram: &Telegram, more: &str) -> Machine {
+    let config = format!("deadline = \"4s\"\n{}{more}", quota_and_telegram(&telegram.url()));
+    let machine = Machine::new().config(&config);
+    machine.check_exits(0).quietly();
+    machine.grow("eth0", 0, 812_000);
+    machine
+}
+
+/// The message is kept, told of, and delivered by the next run after Telegram is well.
+#[track_caller]
+fn kept_and_delivered(fault: Fault) {
+    let telegram = Telegram::new();
+    let machine = due(&telegram, "");
+    telegram.always(fault);
+    let run = machine.check_exits(3).complains("telegram");
+    assert!(run.took < Duration::from_secs(5), "the deadline was 4 s, this took {:?}", run.took);
+    assert_eq!(machine.status().count("pending"), 1);
+    assert_eq!(telegram.messages().len(), 0);
+    telegram.heal();
+    machine.check_exits(0);
+    assert!(telegram.only().text.contains("81.2"));
+    assert_eq!(machine.status().count("pending"), 0);
+    machine.check_exits(0).quietly();
+    assert_eq!(telegram.messages().len(), 1);
+}
+
+#[test]
+fn a_server_error_keeps_the_message() {
+    kept_and_delivered(Fault::Broken);
+}
+
+#[test]
+fn a_web_page_with_status_200_is_no_success() {
+    kept_and_delivered(Fault::WebPage);
+}
+
+#[test]
+fn a_truncated_answer_is_no_success() {
+    kept_and_delivered(Fault::Truncated);
+}
+
+#[test]
+fn a_reset_connection_keeps_the_message() {
+    kept_and_delivered(Fault::Reset);
+}
+
+#[test]
+fn a_stalled_answer_ends_within_the_deadline() {
+    kept_and_delivered(Fault::Stalled);
+}
+
+#[test]
+fn an_endless_answer_ends_within_the_deadline() {
+    kept_and_delivered(Fault::Endless);
+}
+
+#[test]
+fn a_wrong_token_keeps_the_message() {
+    kept_and_delivered(Fault::Unauthorized);
+}
+
+#[test]
+fn a_blocked_bot_keeps_the_message() {
+    kept_and_delivered(Fault::Forbidden);
+}
+
+#[test]
+fn an_unknown_chat_keeps_the_message() {
+    kept_and_delivered(Fault::ChatNotFound);
+}
+
+#[test]
+fn nobody_listening_keeps_the_message() {
+    let telegram = Telegram::new();
+    let machine = due(&telegram, "");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    machine.set_config(&quota_and_telegram(&format!("http://{closed}")));
+    machine.check_exits(3).complains("telegram");
+    assert_eq!(machine.status().count("pending"), 1);
+    machine.set_config(&quota_and_telegram(&telegram.url()));
+    machine.check_exits(0);
+    assert!(telegram.only().text.contains("81.2"));
+}
+
+#[test]
+fn a_lost_answer_costs_one_repeat_and_no_more() {
+    let telegram = Telegram::new();
+    let machine = due(&telegram, "");
+    telegram.next([Fault::AnswerLost]);
+    let first = machine.check();
+    assert!(matches!(first.code(), 0 | 3), "{first:?}");
+    machine.check_exits(0);
+    machine.check_exits(0);
+    assert_eq!(telegram.messages().len(), 2);
+}
+
+#[test]
+fn a_problem_is_told_once_and_the_exit_code_tells_it_each_time() {
+    let telegram = Telegram::new();
+    let machine = due(&telegram, "");
+    telegram.always(Fault::Unauthorized);
+    machine.check_exits(3).complains("Unauthorized");
+    let again = machine.check_exits(3);
+    assert_eq!(again.stderr, "", "neither new nor changed nor a day old");
+}
+
+#[test]
+fn pending_messages_are_merged() {
+    let telegram = Telegram::new();
+    let machine = due(&telegram, "");
+    telegram.always(Fault::Broken);
+    machine.check_exits(3);
+    machine.grow("eth0", 0, 100_000);
+    machine.check_exits(3);
+    machine.grow("eth0", 0, 50_000);
+    machine.check_exits(3);
+    telegram.heal();
+    machine.check_exits(0);
+    let text = telegram.only().text;
+    assert!(text.contains("96.2"), "the latest figure: {text}");
+}
+
+#[test]
+fn too_many_requests_are_answered_by_waiting() {
+    let telegram = Telegram::new();
+    let machine = due(&telegram, "");
+    telegram.next([Fault::TooMany(5)]);
+    machine.check_exits(3);
+    assert_eq!(telegram.requests(), 1);
+    assert_eq!(machine.status().count("pending"), 1);
+    machine.check_exits(3);
+    assert_eq!(telegram.requests(), 1, "nothing is asked before retry_after is over");
+    thread::sleep(Duration::from_millis(5_200));
+    machine.check_exits(0);
+    assert_eq!(telegram.requests(), 2);
+    assert!(telegram.only().text.contains("81.2"));
+}
+
+#[test]
+fn a_very_long_wait_is_honoured_too() {
+    let telegram = Telegram::new();
+    let machine = due(&telegram, "");
+    telegram.next([Fault::TooMany(10_072)]);
+    let run = machine.check_exits(3);
+    assert!(run.took < Duration::from_secs(4), "{:?}", run.took);
+    machine.check_exits(3);
+    assert_eq!(telegram.requests(), 1);
+}
+
+#[test]
+fn refused_markup_is_sent_once_more_as_plain_text() {
+    let telegram = Telegram::new();
+    let machine = due(&telegram, "");
+    telegram.always(Fault::CannotParse);
+    machine.check_exits(0);
+    assert!(telegram.requests() <= 2, "{} requests", telegram.requests());
+    let message = telegram.only();
+    assert_eq!(message.text, message.raw, "plain");
+    assert!(!message.text.contains("<b>") && !message.text.contains("&lt;"), "no markup left over: {}", message.text);
+    assert!(message.text.contains("81.2") && message.text.contains("eth0"));
+}
+
+#[test]
+fn a_migrated_group_gets_its_message_and_the_operator_is_told() {
+    let telegram = Telegram::new();
+    let machine = due(&telegram, "");
+    telegram.add_chat(-100_999);
+    telegram.always(Fault::Migrated(-100_999));
+    let run = machine.check();
+    assert_eq!(telegram.only().chat, -100_999);
+    assert!(run.stderr.contains("-100999"), "the new id is told: {run:?}");
+    machine.grow("eth0", 0, 100_000);
+    machine.check();
+    let messages = telegram.messages();
+    assert_eq!(messages.len(), 2);
+    assert_eq!(messages[1].chat, -100_999);
+    assert_eq!(telegram.requests(), 3, "the new id is remembered");
+}
+
+#[test]
+fn a_topic_is_addressed_as_a_topic() {
+    let telegram = Telegram::new();
+    telegram.add_topic(7);
+    let config = quota_and_telegram(&telegram.url()).replace(&CHAT.to_string(), &format!("\"{CHAT}:7\""));
+    let machine = Machine::new().config(&config);
+    machine.check_exits(0);
+    machine.grow("eth0", 0, 812_000);
+    machine.check_exits(0);
+    let message = telegram.only();
+    assert_eq!((message.chat, message.topic), (CHAT, Some(7)));
+}
+
+#[test]
+fn silent_means_without_a_sound() {
+    let telegram = Telegram::new();
+    let machine = due(&telegram, "silent = true\n");
+    machine.check_exits(0);
+    assert!(telegram.only().silent);
+}
+
+#[test]
+fn an_api_base_may_have_a_path() {
+    for slash in ["", "/"] {
+        let telegram = Telegram::below("/tg/api");
+        let machine = Machine::new().config(&quota_and_telegram(&format!("{}{slash}", telegram.url())));
+        machine.check_exits(0);
+        machine.grow("eth0", 0, 812_000);
+        machine.check_exits(0);
+        assert!(telegram.only().text.contains("81.2"), "with {slash:?} at the end");
+    }
+}
+
+#[test]
+fn one_notifier_that_fails_does_not_hold_back_another() {
+    let (well, ill) = (Telegram::new(), Telegram::new());
+    ill.always(Fault::Stalled);
+    let second = telegram_table(&well.url()).replace("[notifier.telegram]", "[notifier.second]\nkind = \"telegram\"");
+    let machine = due(&ill, &second);
+    machine.check_exits(3);
+    assert!(well.only().text.contains("81.2"));
+    machine.check_exits(3);
+    assert_eq!(well.messages().len(), 1, "what was accepted is not sent again");
+    ill.heal();
+    machine.check_exits(0);
+    assert_eq!((well.messages().len(), ill.messages().len()), (1, 1));
+}
+
+#[test]
+fn a_source_is_metered_while_telegram_is_down() {
+    let telegram = Telegram::new();
+    let machine = due(&telegram, "");
+    telegram.always(Fault::Broken);
+    machine.check_exits(3);
+    machine.grow("eth0", 0, 1_000);
+    machine.check_exits(3);
+    assert_eq!(machine.status().used(), 813_000);
+}
