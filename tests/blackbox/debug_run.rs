@@ -51,7 +51,7 @@ fn the_run_after_a_debug_run_does_all_of_it() {
 fn a_debug_run_makes_nothing_where_nothing_was() {
     let machine = Machine::new();
     let before = snapshot(machine.state_dir());
-    machine.run(&["check", "--debug"]).exits(0);
+    machine.run(&["check", "--debug"]).exits(0).prints("eth0");
     assert_eq!(snapshot(machine.state_dir()), before);
     fs::remove_dir(machine.state_dir()).unwrap();
     machine.run(&["check", "--debug"]).exits(0);

@@ -97,15 +97,18 @@ impl Machine {
 
     /// Makes `member` a port of the bridge.
     pub fn bridge_port(self, bridge: &str, member: &str) -> Self {
-        fs::create_dir_all(self.net(member).join("brport")).unwrap();
-        symlink(fs::canonicalize(self.net(bridge)).unwrap(), self.net(member).join("master")).unwrap();
-        symlink(
-            fs::canonicalize(self.net(bridge)).unwrap(),
-            self.net(member).join("upper_").with_file_name(format!("upper_{bridge}")),
-        )
-        .unwrap();
-        symlink(fs::canonicalize(self.net(member)).unwrap(), self.net(bridge).join(format!("lower_{member}"))).unwrap();
-        symlink(self.net(member).join("brport"), self.net(bridge).join("brif").join(member)).unwrap();
+        let [port, whole] = [member, bridge].map(|name| fs::canonicalize(self.net(name)).unwrap());
+        fs::create_dir_all(port.join("brport")).unwrap();
+        symlink(&whole, port.join("master")).unwrap();
+        symlink(port.join("brport"), whole.join("brif").join(member)).unwrap();
+        self.stacked(bridge, member)
+    }
+
+    /// A VLAN, bond or the like over another interface, as sysfs links them.
+    pub fn stacked(self, upper: &str, lower: &str) -> Self {
+        let [up, low] = [upper, lower].map(|name| fs::canonicalize(self.net(name)).unwrap());
+        symlink(&low, up.join(format!("lower_{lower}"))).unwrap();
+        symlink(&up, low.join(format!("upper_{upper}"))).unwrap();
         self
     }
 

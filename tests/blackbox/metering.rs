@@ -160,6 +160,33 @@ fn the_default_route_on_a_bridge_is_followed_to_its_physical_port() {
 }
 
 #[test]
+fn the_default_route_on_a_vlan_over_a_bridge_is_followed_all_the_way_down() {
+    let machine = Machine::bare()
+        .interface("eno1", 10, 10)
+        .virtual_interface("vmbr0", "bridge", 10, 10)
+        .bridge_port("vmbr0", "eno1")
+        .virtual_interface("vmbr0.7", "vlan", 10, 10)
+        .stacked("vmbr0.7", "vmbr0")
+        .default_route("vmbr0.7");
+    metered(&machine, "eno1", &["vmbr0", "vmbr0.7"]);
+}
+
+#[test]
+fn a_container_meters_its_veth() {
+    let machine = Machine::bare().virtual_interface("eth0", "", 10, 10).default_route("eth0");
+    metered(&machine, "eth0", &["lo"]);
+}
+
+#[test]
+fn a_counter_that_wraps_at_32_bits_is_reported_and_not_guessed_at() {
+    let machine = Machine::bare().interface("eth0", 0, u64::from(u32::MAX) - 50).default_route("eth0");
+    machine.check_exits(0);
+    machine.set_counters("eth0", 0, 30);
+    machine.check().complains("eth0").complains("32");
+    assert_eq!(machine.status().used(), 30, "what the counter holds, as after a restart");
+}
+
+#[test]
 fn an_ipv6_default_route_counts() {
     let machine = Machine::bare().interface("eth0", 1, 1).interface("eth1", 1, 1).default_route_v6("eth1");
     metered(&machine, "eth1", &["eth0"]);

@@ -143,22 +143,3 @@ fn the_default_route_on_a_real_bridge_leads_to_its_port() {
     assert_eq!(status.row()["subject"], "eth0");
     assert_eq!(status.used(), now - first);
 }
-
-#[test]
-#[ignore = "needs iproute2 and root: run ./test"]
-fn the_default_route_on_a_real_vlan_leads_to_the_device_below() {
-    let net = Net::new();
-    net.host.ip(&["address", "flush", "dev", "eth0"]);
-    net.host.ip(&["link", "add", "link", "eth0", "name", "eth0.7", "type", "vlan", "id", "7"]);
-    net.address("eth0.7");
-    net.peer.ip(&["address", "flush", "dev", "world"]);
-    net.peer.ip(&["link", "add", "link", "world", "name", "world.7", "type", "vlan", "id", "7"]);
-    net.peer.ip(&["address", "add", "192.0.2.1/24", "dev", "world.7"]);
-    net.peer.ip(&["link", "set", "world.7", "up"]);
-    let first = net.check("eth0");
-    net.send();
-    let now = net.check("eth0");
-    let status = net.status();
-    assert_eq!(status.row()["subject"], "eth0");
-    assert_eq!(status.used(), now - first);
-}

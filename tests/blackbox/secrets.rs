@@ -84,7 +84,7 @@ fn a_secret_is_resolved_only_by_commands_that_use_it() {
     let machine = Machine::new().config(&config_with(&telegram, "{ env = \"NO_SUCH_TOKEN\" }"));
     machine.run(&["status"]).exits(0);
     machine.run(&["config", "check"]).exits(0);
-    machine.run(&["config", "show"]).exits(0);
+    machine.run(&["config", "show"]).exits(0).prints("NO_SUCH_TOKEN");
 }
 
 #[test]

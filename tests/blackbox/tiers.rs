@@ -153,11 +153,13 @@ fn two_quotas_have_tiers_of_their_own() {
 
 #[test]
 fn a_disabled_quota_rings_nobody() {
-    let telegram = Telegram::new();
-    let config = quota_and_telegram(&telegram.url()).replace("tiers", "enabled = false\ntiers");
-    let machine = Machine::new().config(&config);
-    machine.check_exits(0);
-    machine.grow("eth0", 0, 960_000);
-    machine.check_exits(0).quietly();
-    assert_eq!(telegram.requests(), 0);
+    for (enabled, messages) in [(true, 1), (false, 0)] {
+        let telegram = Telegram::new();
+        let config = quota_and_telegram(&telegram.url()).replace("tiers", &format!("enabled = {enabled}\ntiers"));
+        let machine = Machine::new().config(&config);
+        machine.check_exits(0);
+        machine.grow("eth0", 0, 960_000);
+        machine.check_exits(0).quietly();
+        assert_eq!(telegram.requests(), messages, "enabled = {enabled}");
+    }
 }
