@@ -163,3 +163,81 @@ fn a_disabled_quota_rings_nobody() {
         assert_eq!(telegram.requests(), messages, "enabled = {enabled}");
     }
 }
+
+#[test]
+fn repeat_rings_again_after_its_time_and_not_before() {
+    let telegram = Telegram::new();
+    let config = format!(
+        "[quota.month]\nallowance = \"1 MB\"\ntier = [{{ used = \"80%\", repeat = \"2 s\" }}]\n{}",
+        telegram_table(&telegram.url())
+    );
+    let machine = Machine::new().config(&config);
+    machine.check_exits(0);
+    machine.grow("eth0", 0, 812_000);
+    machine.check_exits(0);
+    machine.check_exits(0);
+    assert_eq!(telegram.messages().len(), 1, "not yet");
+    std::thread::sleep(std::time::Duration::from_millis(2_050));
+    machine.check_exits(0);
+    machine.check_exits(0);
+    assert_eq!(telegram.messages().len(), 2);
+}
+
+#[test]
+fn a_source_that_stays_silent_is_told_of_once_and_again_when_it_is_well() {
+    let telegram = Telegram::new();
+    let config = format!(
+        "[source.interface]\nproblem_after = \"1 s\"\ninterfaces = [\"eth0\"]\n{}",
+        quota_and_telegram(&telegram.url())
+    );
+    let machine = Machine::new().config(&config);
+    machine.check_exits(0);
+    let counters = machine.counters("eth0");
+    machine.remove_interface("eth0");
+    machine.check_exits(3);
+    assert_eq!(telegram.requests(), 0, "not yet");
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    machine.check_exits(3);
+    machine.check_exits(3);
+    assert!(telegram.only().text.contains("eth0") || telegram.only().text.contains("interface"));
+    let machine = machine.interface("eth0", counters.0, counters.1);
+    machine.check_exits(0);
+    machine.check_exits(0);
+    assert_eq!(telegram.messages().len(), 2, "and one when it is well again");
+}
+
+#[test]
+fn the_public_address_is_looked_up_where_configured() {
+    let telegram = Telegram::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/ip", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let request = crate::telegram::read_request(&stream).unwrap().unwrap();
+        crate::telegram::answer(&mut stream, 200, "text/plain", "203.0.113.99\n").unwrap();
+        (request.method, request.target)
+    });
+    let config = format!("{}[host]\npublic_address = {{ url = \"{url}\" }}\n", quota_and_telegram(&telegram.url()));
+    let machine = Machine::new().config(&config);
+    machine.check_exits(0);
+    machine.grow("eth0", 0, 812_000);
+    machine.check_exits(0);
+    let text = telegram.only().text;
+    assert!(text.contains("203.0.113.99"), "{text}");
+    assert_eq!(server.join().unwrap(), ("GET".to_owned(), "/ip".to_owned()));
+}
+
+#[test]
+fn an_address_service_that_answers_nonsense_holds_no_message_back() {
+    let telegram = Telegram::new();
+    let nonsense = Telegram::new();
+    nonsense.always(crate::telegram::Fault::WebPage);
+    let config =
+        format!("{}[host]\npublic_address = {{ url = \"{}\" }}\n", quota_and_telegram(&telegram.url()), nonsense.url());
+    let machine = Machine::new().config(&config);
+    machine.check();
+    machine.grow("eth0", 0, 812_000);
+    machine.check();
+    let text = telegram.only().text;
+    assert!(text.contains("81.2") && !text.contains("Sign in"), "{text}");
+}
