@@ -32,7 +32,7 @@ fn the_state_folder_is_made_when_it_is_missing() {
 fn the_built_in_default_prints_its_alert_for_want_of_a_notifier() {
     let machine = Machine::new();
     machine.check_exits(0).quietly();
-    machine.grow("eth0", 0, 850_000_000_000);
+    machine.run(&["calibrate", "month", "eth0", "850 GB"]).exits(0);
     let run = machine.check_exits(0).prints("eth0").prints("blackbox-host");
     assert!(run.stdout.contains("80") && run.stdout.contains("85"), "tier and percent: {}", run.stdout);
     machine.check_exits(0).quietly();

@@ -135,7 +135,7 @@ fn a_quota_without_an_allowance_is_refused() {
 fn a_notifier_without_its_settings_is_refused() {
     refused("[notifier.telegram]\nchat = 1\n", &[(1, "telegram", "token")]);
     refused("[notifier.telegram]\ntoken = \"1:x\"\n", &[(1, "telegram", "chat")]);
-    refused("[notifier.telegram]\ntoken = \"1:x\"\nchat = \"ops\"\n", &[(3, "chat", "ops")]);
+    refused("[notifier.telegram]\ntoken = \"1:x\"\nchat = \"ops\"\n", &[(3, "chat", "@")]);
     refused("[notifier.telegram]\ntoken = \"1:x\"\nchat = 1\nproxy = \"ftp://127.0.0.1\"\n", &[(4, "proxy", "")]);
     refused("[notifier.telegram]\ntoken = { evn = \"X\" }\nchat = 1\n", &[(2, "evn", "env")]);
 }

@@ -5,7 +5,7 @@ use crate::telegram::Telegram;
 
 /// Names the kernel allows: at most 15 bytes, no slash, no space.
 const NAMES: &[&str] =
-    &["<b>x</b>", "a&amp;b", "`*_[eth]~", "\u{1b}[31mred", "eth\u{202e}0", "网卡一", "\"quoted\"", "'; rm -rf'"];
+    &["<b>x<i>&lt;", "a&amp;b", "`*_[eth]~", "\u{1b}[31mred", "eth\u{202e}0", "网卡一", "\"quoted\"", "'; rm -rf'"];
 
 fn quota(telegram: &Telegram, label: &str) -> String {
     format!(

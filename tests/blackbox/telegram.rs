@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ struct Inner {
     next: VecDeque<Fault>,
     always: Option<Fault>,
     messages: Vec<Message>,
-    asked: Vec<Instant>,
+    asked: Vec<SystemTime>,
     wrong: Vec<String>,
     held: Vec<TcpStream>,
     closing: bool,
@@ -185,6 +185,11 @@ impl Telegram {
         let messages = self.messages();
         assert_eq!(messages.len(), 1, "one message: {messages:#?}");
         messages.into_iter().next().unwrap()
+    }
+
+    /// When the first request came.
+    pub fn first_asked(&self) -> SystemTime {
+        *lock(&self.inner).asked.first().expect("a request")
     }
 
     /// How many requests came, of whatever outcome.
@@ -341,7 +346,7 @@ fn endless(shared: &Mutex<Inner>, mut stream: TcpStream) -> io::Result<()> {
 /// Notes a request and tells what is to go wrong with it.
 fn count(shared: &Mutex<Inner>) -> Option<Fault> {
     let mut inner = lock(shared);
-    inner.asked.push(Instant::now());
+    inner.asked.push(SystemTime::now());
     inner.next.pop_front().or(inner.always)
 }
 
