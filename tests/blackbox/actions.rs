@@ -288,6 +288,77 @@ fn no_fresh_figure_no_action() {
     assert_eq!(times(&machine), 0, "what was read in an earlier run is no proof");
 }
 
+#[test]
+fn a_calibration_disarms_an_action() {
+    let telegram = Telegram::new();
+    let machine = armed(&telegram, COMMAND);
+    counting(&machine, 0);
+    machine.run(&["calibrate", "month", "eth0", "95 kB"]).exits(0);
+    machine.check_exits(0);
+    machine.check_exits(0);
+    assert_eq!(times(&machine), 0, "a mistyped calibration announces itself first");
+    assert!(telegram.only().text.contains("act"));
+}
+
+#[test]
+fn again_after_allows_an_action_anew() {
+    let telegram = Telegram::new();
+    let machine = armed(&telegram, &format!("{COMMAND}\nagain_after = \"1 s\""));
+    counting(&machine, 0);
+    machine.grow("eth0", 0, 90_000);
+    machine.check_exits(0);
+    machine.check_exits(0);
+    assert_eq!(times(&machine), 1);
+    std::thread::sleep(Duration::from_millis(1_100));
+    machine.check_exits(0);
+    assert_eq!(times(&machine), 2);
+}
+
+#[test]
+fn a_command_with_more_time_than_the_run_has_cannot_keep_the_run_alive() {
+    let telegram = Telegram::new();
+    let machine = armed(&telegram, &format!("{COMMAND}\ntimeout = \"1 min\""));
+    machine.set_config(&format!("deadline = \"2s\"\n{}", fs::read_to_string(machine.config_file()).unwrap()));
+    machine.script("act", "exec sleep 600\n");
+    machine.check_exits(0);
+    machine.grow("eth0", 0, 90_000);
+    let run = machine.check_exits(3);
+    assert!(run.took < Duration::from_secs(12), "the deadline and 10 s: {:?}", run.took);
+}
+
+#[test]
+fn two_actions_of_a_tier_are_both_done_though_one_fails() {
+    let telegram = Telegram::new();
+    let machine =
+        armed(&telegram, &format!("{COMMAND}\n[action.other]\nkind = \"command\"\ncommand = [\"/bin/false\"]"));
+    machine
+        .set_config(&fs::read_to_string(machine.config_file()).unwrap().replace("[\"act\"]", "[\"other\", \"act\"]"));
+    counting(&machine, 0);
+    machine.check_exits(0);
+    machine.grow("eth0", 0, 90_000);
+    machine.check_exits(3);
+    assert_eq!(times(&machine), 1);
+}
+
+#[test]
+fn a_command_writes_to_neither_stream_of_a_quiet_run() {
+    let telegram = Telegram::new();
+    let machine = armed(&telegram, COMMAND);
+    machine.script("act", "echo out; echo err >&2\n");
+    machine.grow("eth0", 0, 90_000);
+    machine.check_exits(0).quietly();
+}
+
+#[test]
+fn a_command_that_leaves_a_child_behind_does_not_hold_the_run() {
+    let telegram = Telegram::new();
+    let machine = armed(&telegram, &format!("{COMMAND}\ntimeout = \"20 s\""));
+    machine.script("act", "sleep 8 &\nexit 0\n");
+    machine.grow("eth0", 0, 90_000);
+    let run = machine.check_exits(0);
+    assert!(run.took < Duration::from_secs(4), "its output stays open, and yet it has exited: {:?}", run.took);
+}
+
 const SHUTDOWN: &str = "kind = \"shutdown\"\ncommand = [\"DIR/act\"]";
 
 #[test]

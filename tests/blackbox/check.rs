@@ -176,3 +176,72 @@ fn no_interface_to_meter_is_a_problem_and_not_a_zero() {
     assert_eq!(machine.status().count("problems"), 1);
     assert_eq!(machine.status().0["quotas"].as_array().unwrap().len(), 0, "no figure was ever read");
 }
+
+#[test]
+fn a_message_that_could_not_be_printed_is_not_lost() {
+    let machine = Machine::new().config("[quota.month]\nallowance = \"1 MB\"\ntiers = [\"80%\"]\n");
+    machine.check_exits(0);
+    machine.grow("eth0", 0, 812_000);
+    for full in [true, false] {
+        let mut command = machine.command(&["check"]);
+        if full {
+            command.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+        } else {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            command.stdout(writer);
+        }
+        let ended = command.stderr(std::process::Stdio::null()).status().unwrap();
+        assert_eq!(ended.code(), Some(3), "/dev/full: {full}");
+        assert_eq!(machine.status().count("pending"), 1);
+    }
+    machine.check_exits(0).prints("81.2");
+    machine.check_exits(0).quietly();
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let machine = Machine::new();
+    machine.check_exits(0);
+    for args in [&["status"][..], &["status", "--json"], &["check", "--json"], &["config", "show"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let ended = machine.command(args).stdout(full).stderr(std::process::Stdio::null()).status().unwrap();
+        assert!(matches!(ended.code(), Some(1 | 3)), "{args:?}: {ended}");
+    }
+}
+
+#[test]
+fn a_state_folder_that_is_a_file_is_an_error() {
+    let machine = Machine::new();
+    let file = machine.path("file");
+    fs::write(&file, "mine").unwrap();
+    let machine = machine.state_dir_at(file.clone());
+    for args in [&["check"][..], &["status"]] {
+        machine.run(args).exits(1).complains(file.to_str().unwrap());
+    }
+    assert_eq!(fs::read_to_string(file).unwrap(), "mine");
+}
+
+#[test]
+fn a_problem_is_in_the_document_too() {
+    let machine =
+        Machine::new().config("[source.interface]\ninterfaces = [\"eth7\"]\n[quota.m]\nallowance = \"1 MB\"\n");
+    let status = Status(machine.run(&["check", "--json"]).exits(3).json());
+    assert_eq!(status.count("problems"), 1);
+    assert!(status.0["problems"][0].to_string().contains("eth7"), "{}", status.0);
+}
+
+#[test]
+fn arguments_that_are_not_text_are_no_panic() {
+    use std::os::unix::ffi::OsStrExt;
+    let machine = Machine::new();
+    let bad = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+    for flag in ["--config", "--state-dir", "--root", "--only"] {
+        let mut command = std::process::Command::new(crate::machine::binary());
+        command.env_clear().current_dir(machine.path("home"));
+        command.arg("--state-dir").arg(machine.state_dir()).arg("--root").arg(machine.root());
+        command.args(["check", "--debug", flag]).arg(bad);
+        let run = machine.finish(crate::machine::spawn(command));
+        assert!(!run.stderr.contains("panicked"), "{flag}: {run:?}");
+    }
+}

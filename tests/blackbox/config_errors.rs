@@ -73,9 +73,20 @@ fn an_unknown_name_is_told_with_the_nearest_one() {
 
 #[test]
 fn an_amount_without_or_with_a_wrong_unit_is_refused() {
-    for amount in
-        ["\"1000\"", "1000", "\"1 XB\"", "\"TB\"", "\"-1 TB\"", "\"\"", "\"1e400 TB\"", "\"NaN TB\"", "\"0 B\"", "true"]
-    {
+    for amount in [
+        "\"1000\"",
+        "1000",
+        "\"1 XB\"",
+        "\"TB\"",
+        "\"-1 TB\"",
+        "\"\"",
+        "\"1e400 TB\"",
+        "\"NaN TB\"",
+        "\"0 B\"",
+        "\"99999999999 PB\"",
+        "\"1 TB \\u0000\"",
+        "true",
+    ] {
         refused(&format!("[quota.month]\nallowance = {amount}\n"), &[(2, "allowance", "")]);
     }
 }

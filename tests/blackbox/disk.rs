@@ -166,3 +166,45 @@ fn a_state_file_of_another_user_in_an_own_folder_is_an_error_and_not_corruption(
     assert_eq!(after["state.json"], before["state.json"]);
     assert!(!after.keys().any(|name| name.contains("corrupt")), "{:?}", after.keys());
 }
+
+/// Whatever little room is left, and wherever in the run it ends: nothing lost, nothing sent twice.
+#[test]
+#[ignore = "mounts a small disk, needs root: run ./test"]
+fn a_disk_that_fills_up_in_the_middle_of_a_run_loses_nothing() {
+    for pages in 0..8 {
+        let telegram = Telegram::new();
+        let (machine, _mount) = on_a_disk_of(256, &telegram);
+        fill(machine.state_dir());
+        let filler = fs::File::options().write(true).open(machine.state_dir().join("filler")).unwrap();
+        let size = filler.metadata().unwrap().len();
+        filler.set_len(size - pages * 4096).unwrap();
+        let run = machine.check();
+        assert!(matches!(run.code(), 0 | 1 | 3), "{pages} pages free: {run:?}");
+        assert!(run.code() == 0 || run.stderr.to_lowercase().contains("no space left"), "{pages} pages free: {run:?}");
+        fs::remove_file(machine.state_dir().join("filler")).unwrap();
+        machine.check_exits(0);
+        assert_eq!(machine.status().used(), 812_000, "{pages} pages free");
+        let sent = telegram.messages().len();
+        assert!((1..=2).contains(&sent), "{pages} pages free: {sent} messages");
+        assert!(sent == 1 || run.code() != 0, "{pages} pages free: a repeat without a reason");
+        machine.check_exits(0).quietly();
+        assert_eq!(telegram.messages().len(), sent);
+    }
+}
+
+#[test]
+#[ignore = "becomes another user, needs root: run ./test"]
+fn an_ordinary_user_keeps_the_state_at_home() {
+    let machine = Machine::new();
+    let home = machine.path("xdg");
+    fs::create_dir(&home).unwrap();
+    chown(&home, Some(NOBODY), Some(NOBODY)).unwrap();
+    let copy = machine.path("netquota");
+    fs::copy(binary(), &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    let machine = machine.env("XDG_STATE_HOME", home.to_str().unwrap());
+    let mut command = machine.command_of(Path::new("setpriv"), &["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.arg(copy).arg("--root").arg(machine.root()).arg("check");
+    machine.finish(spawn(command)).exits(0).quietly();
+    assert!(home.join("netquota/state.json").is_file());
+}

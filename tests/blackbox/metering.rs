@@ -228,3 +228,63 @@ fn metered(machine: &Machine, name: &str, others: &[&str]) {
     assert_eq!(status.row()["subject"], name);
     assert_eq!(status.used(), 10);
 }
+
+/// What a file of `/proc` or `/sys` may hold for once.
+const BROKEN: &[Option<&str>] =
+    &[None, Some(""), Some("garbage\n"), Some("-1\n"), Some("18446744073709551616\n"), Some("\0\0\0")];
+
+#[test]
+fn one_broken_file_of_the_system_neither_loses_nor_invents_a_byte() {
+    for file in [
+        "proc/sys/kernel/random/boot_id",
+        "proc/uptime",
+        "proc/net/route",
+        "proc/net/ipv6_route",
+        "sys/class/net/eth0/ifindex",
+        "sys/class/net/eth0/type",
+        "sys/class/net/eth0/operstate",
+        "sys/class/net/eth0/speed",
+        "sys/class/net/eth0/statistics/rx_bytes",
+        "sys/class/net/eth0/statistics/tx_bytes",
+    ] {
+        let machine = Machine::new();
+        machine.check_exits(0);
+        let path = machine.root().join(file);
+        let mut truth = 0;
+        for broken in BROKEN {
+            machine.grow("eth0", 3, 10);
+            truth += 10;
+            let good = std::fs::read(&path).unwrap();
+            match broken {
+                None => std::fs::remove_file(&path).unwrap(),
+                Some(text) => std::fs::write(&path, text).unwrap(),
+            }
+            // The harness itself keeps the uptime going before each run, so that file is seen broken as little as possible.
+            let run = machine.check();
+            assert!(matches!(run.code(), 0 | 3), "{file} is {broken:?}: {run:?}");
+            assert!(machine.status().used() <= truth, "{file} is {broken:?}: invented bytes");
+            std::fs::write(&path, good).unwrap();
+            machine.check();
+            assert_eq!(machine.status().used(), truth, "after {file} was {broken:?}");
+        }
+    }
+}
+
+#[test]
+fn units_are_what_the_contract_says() {
+    for (text, bytes) in [
+        ("allowance = \"1 GB\"", 1_000_000_000_u64),
+        ("allowance = \"1 GiB\"", 1_073_741_824),
+        ("allowance = \"1 GB\"\nunit_base = 1024", 1_073_741_824),
+        ("allowance = \"1.5 TB\"", 1_500_000_000_000),
+        ("allowance = \"2 PB\"", 2_000_000_000_000_000),
+        ("allowance = \"7 B\"", 7),
+        ("allowance = \"3 KB\"", 3_000),
+        ("allowance = \"3 kB\"", 3_000),
+        ("allowance = \"3KiB\"", 3_072),
+    ] {
+        let machine = Machine::new().config(&format!("[quota.month]\n{text}\n"));
+        machine.check_exits(0);
+        assert_eq!(machine.status().row()["allowance"].as_u64(), Some(bytes), "{text}");
+    }
+}

@@ -247,3 +247,78 @@ fn a_source_is_metered_while_telegram_is_down() {
     machine.check_exits(3);
     assert_eq!(machine.status().used(), 813_000);
 }
+
+#[test]
+fn ok_false_with_status_200_is_no_success() {
+    kept_and_delivered(Fault::NotOk);
+}
+
+#[test]
+fn a_redirect_is_not_followed_with_the_token() {
+    let elsewhere = Telegram::new();
+    kept_and_delivered(Fault::Redirect(elsewhere.address().port()));
+    assert_eq!(elsewhere.requests(), 0);
+}
+
+#[test]
+fn an_error_that_repeats_the_token_is_redacted() {
+    let telegram = Telegram::new();
+    let encoded = crate::machine::secret_part(crate::machine::TOKEN).replace('_', "%5F");
+    let machine = due(&telegram, "").secret(&encoded);
+    telegram.always(Fault::Echo);
+    machine.run(&["-v", "check"]).exits(3).complains("Bad Request: cannot");
+    machine.run(&["notify-test"]).complains("Bad Request: cannot");
+    machine.run(&["status"]).exits(0);
+    machine.run(&["status", "--json"]).exits(0);
+}
+
+#[test]
+fn an_absurd_retry_after_is_no_panic_and_loses_nothing() {
+    for seconds in [0, u64::MAX, u64::from(u32::MAX), 1 << 62] {
+        let telegram = Telegram::new();
+        let machine = due(&telegram, "");
+        telegram.always(Fault::TooMany(seconds));
+        machine.check_exits(3);
+        machine.check_exits(3);
+        assert_eq!(machine.status().count("pending"), 1, "{seconds}");
+    }
+}
+
+#[test]
+fn a_public_chat_is_addressed_by_its_name() {
+    let telegram = Telegram::new();
+    telegram.name_chat("@ops_alerts", CHAT);
+    let config = quota_and_telegram(&telegram.url()).replace(&CHAT.to_string(), "\"@ops_alerts\"");
+    let machine = Machine::new().config(&config);
+    machine.check_exits(0);
+    machine.grow("eth0", 0, 812_000);
+    machine.check_exits(0);
+    assert_eq!(telegram.only().chat, CHAT);
+}
+
+#[test]
+fn five_stalled_notifiers_do_not_outlast_the_deadline() {
+    let ill: Vec<Telegram> = (0..5).map(|_| Telegram::new()).collect();
+    let tables: String = ill
+        .iter()
+        .enumerate()
+        .map(|(n, telegram)| {
+            telegram.always(Fault::Stalled);
+            let table = telegram_table(&telegram.url());
+            table.replace("[notifier.telegram]", &format!("[notifier.n{n}]\nkind = \"telegram\""))
+        })
+        .collect();
+    let machine = Machine::new()
+        .config(&format!("deadline = \"4s\"\n[quota.month]\nallowance = \"1 MB\"\ntiers = [\"80%\"]\n{tables}"));
+    machine.check_exits(0);
+    machine.grow("eth0", 0, 812_000);
+    let run = machine.check_exits(3);
+    assert!(run.took < Duration::from_secs(5), "{:?}", run.took);
+    for telegram in &ill {
+        telegram.heal();
+    }
+    for _ in 0..5 {
+        machine.check();
+    }
+    assert!(ill.iter().all(|telegram| telegram.messages().len() == 1), "each gets its message once");
+}

@@ -132,7 +132,7 @@ fn an_interface_that_is_renamed_keeps_its_usage() {
 #[ignore = "needs iproute2 and root: run ./test"]
 fn the_default_route_on_a_real_bridge_leads_to_its_port() {
     let net = Net::new();
-    net.host.ip(&["link", "add", "br0", "type", "bridge"]);
+    net.host.ip(&["link", "add", "br0", "type", "bridge", "mcast_snooping", "0"]);
     net.host.ip(&["address", "flush", "dev", "eth0"]);
     net.host.ip(&["link", "set", "eth0", "master", "br0"]);
     net.address("br0");

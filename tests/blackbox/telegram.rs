@@ -62,6 +62,12 @@ pub enum Fault {
     CannotParse,
     /// No such chat.
     ChatNotFound,
+    /// Status 200, and yet not accepted.
+    NotOk,
+    /// A redirect to the same path at this port of this machine.
+    Redirect(u16),
+    /// An error that repeats the request's path, token and all, plain and percent-encoded.
+    Echo,
 }
 
 /// A message that was accepted.
@@ -83,6 +89,7 @@ pub struct Message {
 struct Inner {
     prefix: String,
     chats: Vec<i64>,
+    names: Vec<(String, i64)>,
     topics: Vec<i64>,
     next: VecDeque<Fault>,
     always: Option<Fault>,
@@ -141,6 +148,11 @@ impl Telegram {
     /// Another chat the bot is in.
     pub fn add_chat(&self, id: i64) {
         lock(&self.inner).chats.push(id);
+    }
+
+    /// A public name of a chat.
+    pub fn name_chat(&self, name: &str, id: i64) {
+        lock(&self.inner).names.push((name.to_owned(), id));
     }
 
     /// A topic of its chats.
@@ -307,6 +319,16 @@ fn serve(shared: &Mutex<Inner>, mut stream: TcpStream) -> io::Result<()> {
         Some(Fault::Unauthorized) => error(401, "Unauthorized"),
         Some(Fault::Forbidden) => error(403, "Forbidden: bot was kicked from the supergroup chat"),
         Some(Fault::ChatNotFound) => error(400, "Bad Request: chat not found"),
+        Some(Fault::NotOk) => (200, error(400, "Bad Request: not today").1),
+        Some(Fault::Redirect(port)) => {
+            let target = &request.target;
+            let head = "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\n";
+            return write!(stream, "{head}Location: http://127.0.0.1:{port}{target}\r\n\r\n");
+        }
+        Some(Fault::Echo) => {
+            let encoded = request.target.replace(':', "%3A").replace('_', "%5F");
+            error(400, &format!("Bad Request: cannot {} or {encoded}", request.target))
+        }
         Some(Fault::Migrated(to)) if parameter(&request, "chat_id") != json!(to) => (
             400,
             json!({"ok": false, "error_code": 400,
@@ -418,7 +440,11 @@ fn message(inner: &Inner, body: &[u8]) -> Result<Message, String> {
         None => Ok(false),
         Some(value) => value.as_bool().ok_or(format!("{name} is no bool: {value}")),
     };
-    let chat = integer("chat_id")?.ok_or("chat_id is empty")?;
+    let named = |name: &str| inner.names.iter().find(|(known, _)| known == name).map(|(_, id)| *id);
+    let chat = match body.get("chat_id").and_then(Value::as_str) {
+        Some(name) if name.starts_with('@') => named(name).ok_or("chat not found")?,
+        _ => integer("chat_id")?.ok_or("chat_id is empty")?,
+    };
     if !inner.chats.contains(&chat) {
         return Err(format!("chat not found: {chat}"));
     }
