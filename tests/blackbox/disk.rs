@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use crate::machine::{Machine, binary, quota_and_telegram, snapshot, spawn};
+use crate::machine::{Machine, quota_and_telegram, snapshot, spawn};
 use crate::real::Mount;
 use crate::telegram::Telegram;
 
@@ -102,13 +102,8 @@ fn the_state_belongs_to_the_owner_of_its_folder() {
 
 /// A command of this machine as the user `nobody`, by a copy of the program that this user may execute.
 fn as_nobody(machine: &Machine, args: &[&str]) -> crate::machine::Run {
-    let copy = machine.path("netquota");
-    if !copy.exists() {
-        fs::copy(binary(), &copy).unwrap();
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
-    }
     let mut command = machine.command_of(Path::new("setpriv"), &["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    command.arg(copy).args(machine.global_args()).args(args);
+    command.arg(machine.program_for_all()).args(machine.global_args()).args(args);
     machine.finish(spawn(command))
 }
 
@@ -178,6 +173,7 @@ fn a_disk_that_fills_up_in_the_middle_of_a_run_loses_nothing() {
         let filler = fs::File::options().write(true).open(machine.state_dir().join("filler")).unwrap();
         let size = filler.metadata().unwrap().len();
         filler.set_len(size - pages * 4096).unwrap();
+        drop(filler);
         let run = machine.check();
         assert!(matches!(run.code(), 0 | 1 | 3), "{pages} pages free: {run:?}");
         assert!(run.code() == 0 || run.stderr.to_lowercase().contains("no space left"), "{pages} pages free: {run:?}");
@@ -199,12 +195,9 @@ fn an_ordinary_user_keeps_the_state_at_home() {
     let home = machine.path("xdg");
     fs::create_dir(&home).unwrap();
     chown(&home, Some(NOBODY), Some(NOBODY)).unwrap();
-    let copy = machine.path("netquota");
-    fs::copy(binary(), &copy).unwrap();
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
     let machine = machine.env("XDG_STATE_HOME", home.to_str().unwrap());
     let mut command = machine.command_of(Path::new("setpriv"), &["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    command.arg(copy).arg("--root").arg(machine.root()).arg("check");
+    command.arg(machine.program_for_all()).arg("--root").arg(machine.root()).arg("check");
     machine.finish(spawn(command)).exits(0).quietly();
     assert!(home.join("netquota/state.json").is_file());
 }

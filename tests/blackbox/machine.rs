@@ -237,9 +237,23 @@ impl Machine {
 
     /// An executable script there.
     pub fn script(&self, name: &str, text: &str) -> PathBuf {
+        let source = self.path(&format!("{name}.source"));
+        fs::write(&source, format!("#!/bin/sh\n{text}")).unwrap();
+        self.executable(name, &source)
+    }
+
+    /// A copy of the program there, for users who may not execute it where it was built.
+    pub fn program_for_all(&self) -> PathBuf {
+        let path = self.path("netquota");
+        if path.exists() { path } else { self.executable("netquota", binary()) }
+    }
+
+    /// Copied by another process: a file that this one has open for writing while a test beside it starts a program
+    /// would be "busy" when it is executed.
+    fn executable(&self, name: &str, source: &Path) -> PathBuf {
         let path = self.path(name);
-        fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let done = Command::new("install").args(["-m", "755"]).arg(source).arg(&path).status().unwrap();
+        assert!(done.success(), "install {}", path.display());
         path
     }
 
