@@ -245,3 +245,32 @@ fn arguments_that_are_not_text_are_no_panic() {
         assert!(!run.stderr.contains("panicked"), "{flag}: {run:?}");
     }
 }
+
+#[test]
+fn a_log_file_keeps_what_standard_error_says_and_a_debug_run_does_not_touch_it() {
+    let machine = Machine::new();
+    let log = machine.path("netquota.log");
+    let config = format!("log_file = \"{}\"\n{}", log.display(), quota_and_telegram("http://127.0.0.1:9"));
+    let machine = machine.config(&config);
+    machine.run(&["check", "--debug"]).exits(0);
+    assert!(!log.exists(), "a debug run makes no log");
+    machine.check_exits(0);
+    machine.grow("eth0", 0, 812_000);
+    let told = machine.check_exits(3).stderr;
+    let logged = fs::read_to_string(&log).unwrap();
+    let problem = told.lines().find(|line| line.contains("telegram")).expect("a problem is told");
+    assert!(logged.contains(problem.trim_start_matches("netquota: ")), "{logged} lacks {problem}");
+    assert!(!logged.contains(&crate::machine::secret_part(crate::machine::TOKEN)));
+    machine.run(&["check", "--debug"]);
+    assert_eq!(fs::read_to_string(&log).unwrap(), logged);
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written_is_told_once_and_stops_nothing() {
+    let machine = Machine::new().config("log_file = \"/nonexistent/log\"\n[quota.month]\nallowance = \"1 MB\"\n");
+    machine.check().complains("/nonexistent/log");
+    machine.grow("eth0", 0, 7);
+    let again = machine.check();
+    assert_eq!(machine.status().used(), 7);
+    assert_eq!(again.stderr, "", "neither new nor changed nor a day old");
+}

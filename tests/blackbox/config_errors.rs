@@ -37,6 +37,7 @@ fn an_unknown_key_is_told_with_the_nearest_name() {
     refused("langauge = \"zh\"\n[quota.month]\nallowance = \"1 TB\"\n", &[(1, "langauge", "language")]);
     refused("[quotas.month]\nallowance = \"1 TB\"\n", &[(1, "quotas", "quota")]);
     refused("[host]\nnmae = \"x\"\n", &[(2, "nmae", "name")]);
+    refused("[host]\npublic_address = { ulr = \"http://127.0.0.1\" }\n", &[(2, "ulr", "url")]);
     refused("[quota.month]\nallowance = \"1 TB\"\ntier = [{ usd = \"80%\" }]\n", &[(3, "usd", "used")]);
     refused(
         "[notifier.telegram]\ntoken = \"1:x\"\nchat = 1\napi_bse = \"http://127.0.0.1\"\n",

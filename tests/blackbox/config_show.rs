@@ -42,3 +42,27 @@ fn the_short_forms_of_the_first_example_are_understood() {
     machine.check_exits(0).quietly();
     assert_eq!(machine.status().row()["source"], "interface");
 }
+
+#[test]
+fn what_config_show_prints_is_a_configuration() {
+    for toml in [
+        String::new(),
+        quota_and_telegram("http://127.0.0.1:9").replace(&format!("\"{}\"", crate::machine::TOKEN), "{ env = \"T\" }"),
+    ] {
+        let machine = Machine::new().config(&toml);
+        let shown = machine.run(&["config", "show"]).exits(0).stdout;
+        machine.set_config(&shown);
+        machine.run(&["config", "check"]).exits(0);
+        assert_eq!(machine.run(&["config", "show"]).exits(0).stdout.lines().count(), shown.lines().count());
+    }
+}
+
+#[test]
+fn a_proxy_without_a_password_is_no_secret() {
+    let toml = "[notifier.telegram]\ntoken = { env = \"T\" }\nchat = 1\nproxy = \"socks5h://127.0.0.1:1080\"\n";
+    let machine = Machine::new().config(toml);
+    std::fs::set_permissions(machine.config_file(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let run = machine.run(&["config", "check"]).exits(0);
+    assert!(!format!("{}{}", run.stdout, run.stderr).contains("secret"), "{run:?}");
+    machine.run(&["config", "show"]).exits(0).prints("socks5h://127.0.0.1:1080");
+}

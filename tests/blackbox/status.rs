@@ -162,3 +162,20 @@ fn closed_standard_output_is_no_panic() {
         assert_ne!(ended.status.code(), Some(101), "{args:?}");
     }
 }
+
+#[test]
+fn status_beside_a_running_check_is_always_whole() {
+    let machine = metered();
+    let mut last = machine.status().used();
+    for _ in 0..20 {
+        machine.grow("eth0", 0, 1);
+        let running = crate::machine::spawn(machine.command(&["check"]));
+        for _ in 0..3 {
+            let used = machine.status().used();
+            assert!(used >= last, "{used} after {last}");
+            last = used;
+        }
+        machine.finish(running).exits(0);
+    }
+    assert_eq!(machine.status().used(), 812_365);
+}
