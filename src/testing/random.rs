@@ -211,7 +211,12 @@ impl Year {
             }
         }
         let lost = self.world.inner().lost;
-        assert_eq!(ledger.used.tx + self.books.closed, self.books.sent - lost, "{}: the books do not balance", self.place);
+        assert_eq!(
+            ledger.used.tx + self.books.closed,
+            self.books.sent - lost,
+            "{}: the books do not balance",
+            self.place
+        );
         assert!(ledger.certain(Count::Out) <= ledger.used(Count::Out), "{}", self.place);
         self.books.ledger = Some(ledger);
     }

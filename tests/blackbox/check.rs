@@ -227,8 +227,8 @@ fn a_problem_is_in_the_document_too() {
     let machine =
         Machine::new().config("[source.interface]\ninterfaces = [\"eth7\"]\n[quota.m]\nallowance = \"1 MB\"\n");
     let status = Status(machine.run(&["check", "--json"]).exits(3).json());
-    assert_eq!(status.count("problems"), 1);
-    assert!(status.0["problems"][0].to_string().contains("eth7"), "{}", status.0);
+    let problems = status.0["problems"].as_array().unwrap();
+    assert!(problems.iter().any(|problem| problem.to_string().contains("eth7")), "{}", status.0);
 }
 
 #[test]

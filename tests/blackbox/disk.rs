@@ -56,9 +56,9 @@ fn a_full_disk_sends_nothing_loses_nothing_and_says_so() {
 fn a_full_disk_on_the_first_run_leaves_no_broken_state() {
     let machine = Machine::new();
     let at = machine.path("disk");
+    let machine = machine.state_dir_at(at.clone());
     let _mount = Mount::tmpfs(&at, 64);
     fill(&at);
-    let machine = machine.state_dir_at(at);
     machine.check_exits(1);
     fs::remove_file(machine.state_dir().join("filler")).unwrap();
     machine.check_exits(0).quietly();

@@ -101,8 +101,8 @@ fn the_readme_has_the_two_commands() {
 
 #[test]
 fn the_table_of_exit_codes_is_complete() {
-    assert_eq!(first_column(&text("README.md"), "code"), ["0", "1", "2", "3", "75"]);
-    assert_eq!(first_column(&text("README.zh-CN.md"), "代码"), ["0", "1", "2", "3", "75"]);
+    assert_eq!(first_column(&text("README.md"), "exit code"), ["0", "1", "2", "3", "75"]);
+    assert_eq!(first_column(&text("README.zh-CN.md"), "退出码"), ["0", "1", "2", "3", "75"]);
 }
 
 #[test]
@@ -214,5 +214,24 @@ fn scripts_can_be_executed() {
         let mode = fs::metadata(repository().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o111, 0o111, "{name}");
         assert!(text(name).starts_with("#!/usr/bin/env bash\n"), "{name}");
+    }
+}
+
+#[test]
+fn the_readme_tells_of_every_key_in_force() {
+    let english = text("README.md");
+    let mut keys = std::collections::BTreeSet::new();
+    for block in blocks(&english).iter().filter(|block| block.language == "toml") {
+        let machine = Machine::new().config(&block.text);
+        let shown = machine.run(&["config", "show"]).exits(0).stdout;
+        let key = |line: &str| line.split_once(" = ").map(|(key, _)| key.trim().to_owned());
+        keys.extend(shown.lines().filter(|line| !line.starts_with('#')).filter_map(key));
+    }
+    assert!(keys.len() >= 25, "{keys:?}");
+    for readme in ["README.md", "README.zh-CN.md"] {
+        let readme_text = text(readme);
+        for key in &keys {
+            assert!(readme_text.contains(&format!("`{key}`")), "{readme} does not tell of the key {key}");
+        }
     }
 }
