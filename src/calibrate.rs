@@ -13,7 +13,7 @@ use crate::error::{Error, Exit, Result};
 use crate::host::Host;
 use crate::quota::bytes::{Amount, Round};
 use crate::quota::instant::Instant;
-use crate::quota::meter::{Calibration, Ledger};
+use crate::quota::meter::{Calibration, Counters, Ledger};
 use crate::quota::policy::Quota;
 use crate::quota::state::{State, Subject};
 use crate::store::Store;
@@ -80,7 +80,9 @@ fn apply(state: &mut State, quota: &Quota, name: &str, used: u64, at: Instant, n
     let before = metered.saturating_add_signed(ledger.calibrated.get(&quota.count).map_or(0, |known| known.by));
     let by =
         i64::try_from(i128::from(used) - i128::from(metered)).map_err(|_| Error::usage("USED: it is too large"))?;
-    ledger.calibrated.insert(quota.count, Calibration { by, used, of: at, at: now, settled: ledger.doubtful() });
+    // A figure of before the last reading says nothing of the doubtful bytes that may have come since.
+    let settled = if at >= last { ledger.doubtful() } else { Counters::default() };
+    ledger.calibrated.insert(quota.count, Calibration { by, used, of: at, at: now, settled });
     disarm(subject, &quota.rule_key);
     Ok(before)
 }
@@ -93,15 +95,18 @@ fn metered_at(ledger: &Ledger, quota: &Quota, at: Instant, last: Instant, now: I
     if !ledger.period.contains(at) {
         return Err(Error::usage("--at: it is not in the period that now runs"));
     }
+    if at >= last {
+        return Ok(quota.count.of(ledger.used));
+    }
     if at < ledger.since {
         return Ok(0);
     }
-    Ok(ledger.used_at(quota.count, at.min(last), last).unwrap_or_else(|| quota.count.of(ledger.used)))
+    Ok(ledger.used_at(quota.count, at, last).unwrap_or_else(|| quota.count.of(ledger.used)))
 }
 
 fn disarm(subject: &mut Subject, rule: &str) {
     let rows = subject.rows.values_mut().filter(|row| row.rule == rule);
     for mark in rows.flat_map(|row| row.tiers.values_mut()) {
-        mark.armed = None;
+        mark.lapse();
     }
 }

@@ -33,6 +33,8 @@ pub type Problems = Vec<(String, String)>;
 pub struct Options {
     /// Sources and quotas looked at; empty: all.
     pub only: Vec<String>,
+    /// What was wrong before the run, by what it is about.
+    pub problems: Problems,
 }
 
 /// What a run leaves behind, for whoever shows it.
@@ -140,7 +142,7 @@ impl<'a> Run<'a> {
             machine,
             withheld: None,
             notices: Vec::new(),
-            problems: Problems::new(),
+            problems: options.problems.clone(),
             trace: Vec::new(),
             channels,
             failed: Vec::new(),
@@ -163,7 +165,11 @@ impl<'a> Run<'a> {
 
     /// Judges the clock, and notes what was wrong with the state.
     fn begin(&mut self, mut state: State, broken: Option<(&Broken, Option<String>)>) -> State {
+        let last = state.clock.at;
         self.clock = state.clock.judge(self.clock.now);
+        if last.is_some_and(|last| self.clock.now < last) {
+            state.not_after(self.clock.now);
+        }
         self.follow_clock(state.clock.doubt.as_ref().map(|doubt| doubt.first));
         if let Some((broken, aside)) = broken {
             self.withheld = Some(Withheld::Recovered);
@@ -202,6 +208,13 @@ impl<'a> Run<'a> {
             let asked = state.sources.get(name).and_then(|source| source.asked);
             every.zip(asked).is_none_or(|(every, asked)| policy::due_again(asked, every, self.clock.now))
         };
+        let mut silent = Vec::new();
+        for source in self.config.sources.iter().filter(|s| wanted(&s.name) && !due(&s.name, s.every)) {
+            let health = state.sources.get(&source.name).map(|known| &known.health);
+            silent.extend(
+                health.into_iter().flatten().map(|(subject, health)| meter::problem(source, subject, &health.text)),
+            );
+        }
         let sources =
             self.config.sources.iter().filter(|source| wanted(&source.name) && due(&source.name, source.every));
         let asking = sources.map(|source| Asking {
@@ -209,7 +222,9 @@ impl<'a> Run<'a> {
             source: Arc::clone(&source.source),
             remembered: state.sources.get(&source.name).and_then(|known| known.choice.clone()),
         });
-        sources::read_all(self.host, asking.collect(), self.config.deadline / 2)
+        let said = sources::read_all(self.host, asking.collect(), self.config.deadline / 2);
+        self.problems.append(&mut silent);
+        said
     }
 
     fn sum_pools(&self, state: &mut State) {
@@ -217,7 +232,7 @@ impl<'a> Run<'a> {
             self.config.quotas.iter().zip(&self.selected).filter(|(quota, selected)| **selected && quota.pool)
         {
             if let Some(source) = state.sources.get_mut(&quota.source) {
-                policy::sum_pool(quota, source, self.clock.now);
+                policy::sum_pool(quota, &self.config.quota_names, source, self.clock.now);
             }
         }
     }
@@ -238,6 +253,7 @@ impl<'a> Run<'a> {
             quotas: &self.config.quotas,
             selected: &self.selected,
             channels: &self.channels,
+            names: &self.config.quota_names,
             machine: &self.machine,
             withheld: self.withheld,
         }
@@ -272,7 +288,15 @@ impl<'a> Run<'a> {
     fn reroute(&self, state: &mut State) {
         let gone: Vec<String> = state.outbox.keys().filter(|name| !self.channels.contains(name)).cloned().collect();
         for outbox in gone.into_iter().filter_map(|name| state.outbox.remove(&name)).collect::<Vec<_>>() {
-            outbox.items.iter().for_each(|item| self.put_all(state, item));
+            for item in &outbox.items {
+                for name in &self.channels {
+                    let waiting = state.outbox.entry(name.clone()).or_default();
+                    // What arose later says more.
+                    if !waiting.items.iter().any(|known| known.key == item.key && known.at >= item.at) {
+                        waiting.put(item.clone());
+                    }
+                }
+            }
         }
     }
 
@@ -328,14 +352,17 @@ impl<'a> Run<'a> {
 
     /// Does what is due, one after the other: recorded before it is tried, its outcome saved at once.
     fn enforce(&mut self, guard: &mut dyn Guard, state: &mut State, plan: &Plan) -> Result<()> {
-        for step in &plan.steps {
+        let mut steps: Vec<&Step> = plan.steps.iter().collect();
+        // One that failed before, perhaps by hanging, must not keep the others waiting.
+        steps.sort_by_key(|step| step.tries);
+        for step in steps {
             let quota = &self.config.quotas[step.quota];
             let tier = &quota.tiers[step.tier];
             let Some(action) = self.config.actions.iter().find(|action| action.rule.name == step.action) else {
                 continue;
             };
             let left = self.config.deadline.saturating_sub(self.host.elapsed());
-            if left < Duration::from_secs(1) {
+            if left < action.action.timeout().min(LEAST) {
                 self.problem(&step_key(step, quota), format!("action {:?}: no time left in this run", step.action));
                 continue;
             }
@@ -357,20 +384,21 @@ impl<'a> Run<'a> {
     }
 
     fn conclude(&mut self, state: &mut State, step: &Step, action: &NamedAction, outcome: Outcome) {
+        let redact = |text: &str| self.config.secrets.iter().fold(text.to_owned(), |text, secret| secret.redact(&text));
         let quota = &self.config.quotas[step.quota];
         let tier = &quota.tiers[step.tier];
         let Some(deed) = deed_mut(state, quota, tier, step) else { return };
         let tries = deed.tries;
         let why = match outcome {
             Outcome::Done { output } => {
-                (deed.status, deed.output) = (Status::Done, output);
+                (deed.status, deed.output) = (Status::Done, redact(&output));
                 return;
             }
             Outcome::Issued { output } => {
-                deed.output = output;
+                deed.output = redact(&output);
                 return;
             }
-            Outcome::Failed { why } => why,
+            Outcome::Failed { why } => redact(&why),
         };
         deed.status = if tries < policy::TRIES { Status::Failed } else { Status::GivenUp };
         deed.output.clone_from(&why);
@@ -463,13 +491,16 @@ pub fn save(guard: &mut dyn Guard, state: &State) -> Result<()> {
     guard.save(&document).map_err(|error| Error::failed(error.to_string()))
 }
 
+/// An action that may take long is not started with less than this left: cut short, it would count as failed.
+const LEAST: Duration = Duration::from_secs(10);
+
 fn step_key(step: &Step, quota: &Quota) -> String {
     format!("action/{}/{}/{}", step.action, quota.name, step.subject)
 }
 
 fn deed_mut<'s>(state: &'s mut State, quota: &Quota, tier: &Tier, step: &Step) -> Option<&'s mut Deed> {
     let subject = quota.subject_mut(state.sources.get_mut(&quota.source)?, &step.subject)?;
-    subject.rows.get_mut(&quota.name)?.tiers.get_mut(&tier.key)?.deeds.get_mut(&step.action)
+    subject.rows.get_mut(&quota.row_key)?.tiers.get_mut(&tier.key)?.deeds.get_mut(&step.action)
 }
 
 /// Which quotas are looked at: all, or those named themselves or by their source.
@@ -513,7 +544,7 @@ pub fn read_only_this(
     config: &Config,
     quota: &str,
 ) -> Result<(State, Instant, Vec<String>)> {
-    let mut run = Run::new(host, config, &Options { only: vec![quota.to_owned()] })?;
+    let mut run = Run::new(host, config, &Options { only: vec![quota.to_owned()], ..Options::default() })?;
     let loaded = store::load(guard)?;
     if let Some(broken) = loaded.broken {
         return Err(Error::failed(format!("{}: run `netquota check` first", broken.why)));

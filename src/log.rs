@@ -17,13 +17,12 @@ impl Log {
         Self { file: None }
     }
 
-    /// To a file as well, each line with its time. One that cannot be opened is told and done without.
-    pub fn also_to(&mut self, path: Option<&Path>) {
-        let Some(path) = path else { return };
-        match OpenOptions::new().create(true).append(true).open(path) {
-            Ok(file) => self.file = Some(file),
-            Err(error) => self.error(&crate::error::at(path, &error).to_string()),
-        }
+    /// To a file as well, each line with its time. The error says why it cannot be.
+    pub fn also_to(&mut self, path: Option<&Path>) -> Result<(), String> {
+        let Some(path) = path else { return Ok(()) };
+        let opened = OpenOptions::new().create(true).append(true).open(path);
+        self.file = Some(opened.map_err(|error| crate::error::at(path, &error).to_string())?);
+        Ok(())
     }
 
     /// What went wrong, each line marked with the program's name.

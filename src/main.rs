@@ -78,7 +78,6 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn run(host: &Arc<dyn Host>, cli: &Cli, log: &mut Log) -> Result<Exit> {
     let config = config::load(&**host, cli.config.as_deref(), need(&cli.command))?;
-    log.also_to(config.log_file.as_deref());
     let store = || -> Result<FileStore> { Ok(FileStore::new(state_dir(&**host, cli, &config)?)) };
     match &cli.command {
         Command::Check(args) => check(host, &store()?, &config, cli, args, log),
@@ -123,7 +122,12 @@ fn check(
 ) -> Result<Exit> {
     watch_over(config.deadline);
     warn(config, log, std::io::stderr().is_terminal());
-    let options = Options { only: args.only.clone() };
+    let mut options = Options { only: args.only.clone(), ..Options::default() };
+    if !args.debug
+        && let Err(error) = log.also_to(config.log_file.as_deref())
+    {
+        options.problems.push(("log_file".into(), format!("log_file: {error}")));
+    }
     let report = if args.debug {
         check::rehearse(host, store, config, &options)?
     } else {

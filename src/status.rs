@@ -2,6 +2,8 @@
 
 mod table;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 use time::format_description::well_known::Rfc3339;
 
@@ -9,7 +11,7 @@ use crate::config::Config;
 use crate::quota::instant::Instant;
 use crate::quota::message::tier_name;
 use crate::quota::policy::{View, due_again};
-use crate::quota::state::{SourceState, State};
+use crate::quota::state::{Row as Memory, SourceState, State};
 use crate::quota::zone::Zone;
 
 pub use table::{Look, table};
@@ -41,6 +43,7 @@ pub struct Row<'a> {
     /// The view.
     pub view: View<'a>,
     source: &'a SourceState,
+    rows: &'a BTreeMap<String, Memory>,
     problem_after: std::time::Duration,
 }
 
@@ -48,7 +51,10 @@ impl Row<'_> {
     /// Whether the figure is old: its source has a problem with it, or nothing has run for long.
     pub fn stale(&self, now: Instant) -> bool {
         let age = now.since(self.view.as_of);
-        let missing = self.source.health.contains_key("") || self.source.health.contains_key(self.view.subject);
+        let health = &self.source.health;
+        let pool = self.view.quota.pool;
+        let member = || health.keys().any(|subject| self.view.quota.selects(subject));
+        let missing = health.contains_key("") || health.contains_key(self.view.subject) || (pool && member());
         missing || age >= self.problem_after
     }
 }
@@ -63,7 +69,8 @@ pub fn rows<'a>(config: &'a Config, state: &'a State) -> Vec<Row<'a>> {
             named.problem_after.max(named.every.map_or(std::time::Duration::ZERO, |every| every * 2))
         });
         for (name, subject) in quota.rows(source) {
-            rows.extend(View::of(quota, name, subject).map(|view| Row { view, source, problem_after }));
+            let row = |view| Row { view, source, rows: &subject.rows, problem_after };
+            rows.extend(View::of(quota, name, subject).map(row));
         }
     }
     rows
@@ -101,8 +108,29 @@ fn quota(row: &Row<'_>, config: &Config, now: Instant) -> Value {
     put("stale", json!(row.stale(now)));
     put("estimated", json!(view.ledger.estimated()));
     put("implausible", json!(view.ledger.implausible()));
+    put("actions", json!(actions(row, &time)));
     put("calibrated", json!(view.ledger.calibrated.get(&view.quota.count).map(|c| time(c.at))));
     Value::Object(fields)
+}
+
+/// What became of the tiers' actions in this period.
+fn actions(row: &Row<'_>, time: &dyn Fn(Instant) -> String) -> Vec<Value> {
+    let quota = row.view.quota;
+    let Some(known) = row.rows.get(&quota.row_key) else { return Vec::new() };
+    let mut actions = Vec::new();
+    for tier in &quota.tiers {
+        for (action, deed) in known.tiers.get(&tier.key).into_iter().flat_map(|mark| &mark.deeds) {
+            actions.push(json!({
+                "tier": tier_name(tier),
+                "action": action,
+                "status": deed.status,
+                "at": time(deed.at),
+                "due": deed.due.map(time),
+                "tries": deed.tries,
+            }));
+        }
+    }
+    actions
 }
 
 fn pending(name: &str, outbox: &crate::quota::state::Outbox, zone: &Zone) -> Option<Value> {

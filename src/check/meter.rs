@@ -40,13 +40,12 @@ impl Run<'_> {
         let mut oddities = Vec::new();
         match answer {
             Err(text) => {
-                self.problems.push((format!("source/{}", source.name), format!("source {:?}: {text}", source.name)));
+                self.problems.push(problem(source, "", text));
             }
             Ok(readings) => {
                 self.trace.extend(readings.readings.iter().map(|reading| trace(&source.name, reading)));
                 for problem in &readings.problems {
-                    let key = format!("source/{}/{}", source.name, problem.subject);
-                    self.problems.push((key, format!("source {:?}: {}", source.name, problem.text)));
+                    self.problems.push(self::problem(source, &problem.subject, &problem.text));
                 }
                 if readings.choice.is_some() {
                     memory.choice.clone_from(&readings.choice);
@@ -117,4 +116,10 @@ fn with_the_gone(mut readings: Readings, memory: &SourceState, source: &NamedSou
         .collect();
     readings.problems.extend(gone);
     readings
+}
+
+/// A problem of a source, or of one of its subjects.
+pub(super) fn problem(source: &NamedSource, subject: &str, text: &str) -> (String, String) {
+    let about = if subject.is_empty() { source.name.clone() } else { format!("{}/{subject}", source.name) };
+    (format!("source/{about}"), format!("source {:?}: {text}", source.name))
 }

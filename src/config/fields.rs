@@ -331,13 +331,22 @@ impl<'a> Value<'a> {
     }
 }
 
-/// `; did you mean "X"?` for the known name most like a mistyped one, with the others when they are few.
+/// The known name most like a mistyped one: `; did you mean "X"?`; where none is like it, those there are.
 pub fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    let best = known
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)));
-    match best {
-        Some((_, candidate)) => format!("; did you mean {candidate:?}?"),
+    let mut known: Vec<&str> = known.collect();
+    known.sort_by_cached_key(|candidate| (strsim::osa_distance(name, candidate), *candidate));
+    match known.first() {
         None => "; none is known here".into(),
+        Some(best) if strsim::osa_distance(name, best) <= (name.chars().count() / 2).max(2) => {
+            format!("; did you mean {best:?}?")
+        }
+        Some(_) => {
+            let more = if known.len() > LISTED { ", …" } else { "" };
+            known.truncate(LISTED);
+            format!("; nearest are {}{more}", known.join(", "))
+        }
     }
 }
+
+/// Names listed at the most.
+const LISTED: usize = 8;

@@ -21,6 +21,7 @@ use crate::notify::{self, Notifier};
 use crate::quota::duration::Language;
 use crate::quota::policy::{ActionRule, Quota};
 use crate::quota::zone::{self, Zone};
+use crate::secret::Secret;
 use crate::sources::{self, Source};
 use fields::{Fields, Findings, Shown};
 use secret::{Keeper, Need};
@@ -47,12 +48,16 @@ pub struct Config {
     pub sources: Vec<NamedSource>,
     /// In the order of their names.
     pub quotas: Vec<Quota>,
+    /// The names of all quotas, also of those that are not enabled.
+    pub quota_names: Vec<String>,
     /// By name; without any, the terminal.
     pub notifiers: Vec<Channel>,
     /// By name.
     pub actions: Vec<NamedAction>,
     /// Environment variables that hold secrets.
     pub withheld: Vec<String>,
+    /// The secrets themselves, to be kept out of what commands print.
+    pub secrets: Vec<Secret>,
     /// What is worth knowing but stops nothing.
     pub warnings: Vec<String>,
     /// Every value in force.
@@ -134,7 +139,10 @@ pub fn parse(host: &dyn Host, name: &str, text: &str, need: Need) -> std::result
     let (table, syntax) = DeTable::parse_recoverable(text);
     if !syntax.is_empty() {
         for error in &syntax {
-            findings.error(&error.span().unwrap_or_default(), "", error.message().trim());
+            let span = error.span().unwrap_or_default();
+            let about =
+                text.get(span.clone()).filter(|text| !text.is_empty() && !text.contains('\n')).unwrap_or_default();
+            findings.error(&span, about, error.message().trim());
         }
         return Err(findings.finish().err().unwrap_or_default());
     }
@@ -146,7 +154,7 @@ pub fn parse(host: &dyn Host, name: &str, text: &str, need: Need) -> std::result
         findings.warn(format!("{name}: it holds secrets and others can read it: chmod 640, or keep them elsewhere"));
     }
     let (warnings, shown) = findings.finish()?;
-    Ok(Config { warnings, shown, withheld: keeper.variables.take(), ..config })
+    Ok(Config { warnings, shown, withheld: keeper.variables.take(), secrets: keeper.secrets.take(), ..config })
 }
 
 fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
@@ -163,7 +171,7 @@ fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
     });
     let path = |value: &fields::Value<'_>| value.text().map(PathBuf::from);
     let (state_dir, log_file) = (root.opt("state_dir", path), root.opt("log_file", path));
-    let (host_name, public_address) = read_host(host, &root.table("host"));
+    let (host_name, public_address) = read_host(host, root.table("host"));
     let sources = read_sources(root);
     let notifiers = read_notifiers(root, keeper);
     let actions = read_actions(root);
@@ -179,9 +187,11 @@ fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
         public_address,
         sources,
         quotas,
+        quota_names: root.tables("quota").into_iter().map(|(name, _)| name).collect(),
         notifiers,
         actions,
         withheld: Vec::new(),
+        secrets: Vec::new(),
         warnings: Vec::new(),
         shown: Vec::new(),
     }
@@ -199,7 +209,8 @@ fn default_language_text(host: &dyn Host) -> &'static str {
     }
 }
 
-/// The machine's zone: `TZ`, the link or file `/etc/localtime`, `/etc/timezone`, else UTC.
+/// The machine's zone: the link or file `/etc/localtime`, `/etc/timezone`, else UTC. Not `TZ`: that is of a shell, and
+/// the same command by hand and by cron must mean the same periods.
 fn machine_zone(host: &dyn Host) -> Zone {
     let localtime = Path::new("/etc/localtime");
     let linked = || {
@@ -208,8 +219,7 @@ fn machine_zone(host: &dyn Host) -> Zone {
     };
     let copied = || Zone::from_tzif("localtime", &host.bytes(localtime).ok()?);
     let named = || named_zone(host, host.read(Path::new("/etc/timezone")).ok()?.trim());
-    let asked = host.env("TZ").and_then(|name| named_zone(host, name.trim_start_matches(':')));
-    asked.or_else(linked).or_else(copied).or_else(named).unwrap_or_else(Zone::utc)
+    linked().or_else(copied).or_else(named).unwrap_or_else(Zone::utc)
 }
 
 /// A zone of the system's database, read directly: looking a name up lists the whole database, which takes longer
@@ -230,7 +240,7 @@ fn read_zone(host: &dyn Host, text: &str) -> std::result::Result<Zone, String> {
     })
 }
 
-fn read_host(host: &dyn Host, fields: &Fields<'_>) -> (String, Option<PublicAddress>) {
+fn read_host(host: &dyn Host, fields: Fields<'_>) -> (String, Option<PublicAddress>) {
     let of = |path: &str| host.read(Path::new(path)).ok().map(|text| text.trim().to_owned()).filter(|n| !n.is_empty());
     let found = of("/proc/sys/kernel/hostname").or_else(|| of("/etc/hostname")).unwrap_or_else(|| "localhost".into());
     let shown = format!("{found:?}");
@@ -243,13 +253,15 @@ fn read_host(host: &dyn Host, fields: &Fields<'_>) -> (String, Option<PublicAddr
             return value.text().map(|text| PublicAddress::Literal(text.into()));
         }
         let table = value.table().ok_or("a table is expected")?;
-        let url = table.value("url").ok_or("url is missing")?.text()?.to_owned();
+        let url = table.value("url").map(|value| value.text().map(str::to_owned));
         table.finish();
+        let url = url.ok_or("url is missing")??;
         if url.starts_with("https://") || url.starts_with("http://") {
             return Ok(PublicAddress::Url(url));
         }
         Err(format!("{url:?} is no http or https address"))
     });
+    fields.finish();
     (name, address)
 }
 

@@ -67,7 +67,7 @@ fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quo
         Amount::parse("1 TB", base).ok()
     };
     let rule = read_rule(&fields, known);
-    let patterns = |key| fields.or(key, Vec::new(), "[]", Value::texts);
+    let patterns = |key| fields.opt(key, |value| not_empty(value.texts()?)).unwrap_or_default();
     let (subjects, exclude) = (patterns("subjects"), patterns("exclude"));
     let pool = fields.or("pool", false, "false", Value::boolean);
     let since_boot =
@@ -79,6 +79,7 @@ fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quo
     fields.finish();
     let (source, allowance, rule) = (source?, allowance?, rule?);
     let rule_key = rule.key();
+    let row_key = format!("{name} {rule_key}");
     let mut quota = Quota {
         name,
         label,
@@ -87,6 +88,7 @@ fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quo
         allowance,
         unit_base: base,
         rule,
+        row_key,
         rule_key,
         subjects,
         exclude,
@@ -120,6 +122,13 @@ fn resolve(name: &str, known: &[&str]) -> Result<String, String> {
         return Ok(name.to_owned());
     }
     Err(format!("there is no {name:?}{}", nearest(name, known.iter().copied())))
+}
+
+fn not_empty(names: Vec<String>) -> Result<Vec<String>, String> {
+    if names.is_empty() || names.iter().any(String::is_empty) {
+        return Err("at least one name is expected; leave it out for all".into());
+    }
+    Ok(names)
 }
 
 fn nonzero(amount: Amount) -> Result<Amount, String> {
@@ -171,7 +180,10 @@ fn read_rule(fields: &Fields<'_>, known: &Known<'_>) -> Option<Rule> {
             fields.opt("period", |value| value.word(PERIODS))
         }
         Some(_) => Some("every"),
-        None => Some(fields.or("period", "month", "\"month\"", |value| value.word(PERIODS))),
+        None => Some(fields.or("period", "month", "\"month\"", |value| match value.text()? {
+            "provider" => Err("\"provider\" goes with sources whose provider has a period of its own".into()),
+            _ => value.word(PERIODS),
+        })),
     };
     let at = reset.opt("at", |value| read_time(value.text()?));
     let zone_given = reset.opt("timezone", |value| super::read_zone(known.host, value.text()?));
@@ -323,14 +335,23 @@ fn short(value: &Value<'_>, limits: &Limits<'_>) -> Option<Draft> {
 
 fn full(value: &Value<'_>, limits: &Limits<'_>) -> Option<Draft> {
     let fields = value.table()?;
-    let name = fields.opt("name", |value| value.text().map(str::to_owned));
+    let name = fields.opt("name", |value| match value.text()? {
+        "" => Err("it is empty".into()),
+        name => Ok(name.to_owned()),
+    });
     let threshold = read_threshold(&fields, limits);
     let repeat = fields.opt("repeat", |value| match value.duration()? {
         Duration::ZERO => Err("it must be more than nothing".into()),
         repeat => Ok(repeat),
     });
     let notify = fields.opt("notify", |value| all(&value.texts()?, |name| resolve(name, &limits.known.notifiers)));
-    let actions = fields.opt("actions", |value| all(&value.texts()?, |name| action(name, limits.known)));
+    let actions = fields.opt("actions", |value| {
+        let names = value.texts()?;
+        if let Some(twice) = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)) {
+            return Err(format!("{:?} stands there twice", twice.1));
+        }
+        all(&names, |name| action(name, limits.known))
+    });
     if actions.as_ref().is_some_and(|list| !list.is_empty()) && fields.has("exhausted_within") {
         fields.error_at("actions", "a tier of exhausted_within takes no actions: it is a forecast");
     }
@@ -420,6 +441,9 @@ fn check_order(tiers: &[(Value<'_>, Draft)]) {
                 shortest.replace((within, &tier.name)).filter(|(before, _)| *before <= within).map(|b| b.1)
             }
         };
+        if tiers.iter().filter(|(_, other)| other.tier.name == tier.name).count() > 1 {
+            value.error(format!("two tiers have the name {:?}", tier.name));
+        }
         if let Some(before) = before {
             value.error(format!("tiers out of order: {} comes after {before}", tier.name));
         }

@@ -27,12 +27,14 @@ pub struct Keeper<'h> {
     pub variables: RefCell<Vec<String>>,
     /// Whether one is written into the file itself.
     pub literal: RefCell<bool>,
+    /// All that were resolved.
+    pub secrets: RefCell<Vec<Secret>>,
 }
 
 impl<'h> Keeper<'h> {
     /// Nothing found yet.
     pub fn new(host: &'h dyn Host, need: Need) -> Self {
-        Self { host, need, variables: RefCell::default(), literal: RefCell::default() }
+        Self { host, need, variables: RefCell::default(), literal: RefCell::default(), secrets: RefCell::default() }
     }
 
     /// The secret under a key that must be there. Unresolved ones are empty.
@@ -46,7 +48,9 @@ impl<'h> Keeper<'h> {
 
     /// The secret under a key.
     pub fn opt(&self, fields: &Fields<'_>, key: &str) -> Option<Secret> {
-        fields.hidden(key, |value| self.read(value))
+        let secret = fields.hidden(key, |value| self.read(value))?;
+        self.secrets.borrow_mut().push(secret.clone());
+        Some(secret)
     }
 
     fn read(&self, value: &Value<'_>) -> Result<Secret, String> {

@@ -43,8 +43,10 @@ impl Action for Shutdown {
     fn apply(&self, host: &dyn Host, order: &Order<'_>) -> Outcome {
         let end = host.elapsed() + order.timeout;
         let mut failures = Vec::new();
-        for command in &self.commands {
-            let order = Order { timeout: end.saturating_sub(host.elapsed()), ..*order };
+        for (index, command) in self.commands.iter().enumerate() {
+            // Each has its share, so that one that hangs leaves the others a chance.
+            let left = end.saturating_sub(host.elapsed()) / (self.commands.len() - index) as u32;
+            let order = Order { timeout: left, ..*order };
             match run(host, command, &order) {
                 Ok(output) => return Outcome::Issued { output },
                 Err(why) => failures.push(why),

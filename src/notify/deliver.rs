@@ -70,7 +70,9 @@ impl Post<'_> {
         if outbox.not_before.is_some_and(|not_before| self.now < not_before) {
             return Ok(Some("a message waits: the channel asked for patience".into()));
         }
-        for (index, message) in self.messages(channel, &outbox.items.clone()).iter().enumerate() {
+        let mut items = outbox.items.clone();
+        items.sort_by_key(|item| message::weight(&item.key));
+        for (index, message) in self.messages(channel, &items).iter().enumerate() {
             if index > 0 {
                 self.host.sleep(channel.notifier.pace());
             }

@@ -1,6 +1,6 @@
 //! Takes what a source said into its state: who is who, what flowed, and which period it belongs to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::instant::Instant;
@@ -94,6 +94,7 @@ impl SourceState {
 
     fn forget(&mut self, asked: &[Asked<'_>], now: Instant) {
         self.subjects.retain(|_, subject| subject.fresh || !subject.forgotten(now));
+        self.pools.retain(|_, pool| !pool.forgotten(now));
         for subject in self.subjects.values_mut() {
             subject.tidy(asked, now);
         }
@@ -170,10 +171,10 @@ impl Subject {
             (None, _) => true,
         });
         let ledgers = &self.ledgers;
-        self.rows.retain(|_, row| ledgers.contains_key(&row.rule) || now.since(row.period) < FORGOTTEN);
+        self.rows.retain(|_, row| ledgers.contains_key(&row.rule));
     }
 
-    /// Adds what a subject of the same name had used, whose device is gone.
+    /// Adds what a subject of the same name had used, whose device is gone; what the quotas remember of the name stays.
     fn take_over(&mut self, displaced: Self) {
         for (key, gone) in displaced.ledgers {
             match self.ledgers.get_mut(&key) {
@@ -181,12 +182,14 @@ impl Subject {
                     ledger.used = ledger.used.plus(gone.used);
                     ledger.unsure = ledger.unsure.plus(gone.unsure);
                     ledger.flagged = ledger.flagged.plus(gone.flagged);
+                    ledger.calibrated.extend(gone.calibrated);
                     ledger.pace.clear();
                 }
                 Some(_) => {}
                 None => drop(self.ledgers.insert(key, gone)),
             }
         }
+        self.rows.extend(displaced.rows);
     }
 }
 
@@ -201,21 +204,17 @@ fn note(reading: &Reading, last: &Series, delta: &Delta, oddities: &mut Vec<Oddi
     }
 }
 
-/// The pool of some subjects: its ledger of a rule is their sum.
-pub fn pool<'a>(
-    pools: &'a mut BTreeMap<String, Subject>,
-    name: &str,
-    members: &[&Subject],
-    asked: &Asked<'_>,
-    now: Instant,
-) -> &'a mut Subject {
-    let pool = pools.entry(name.to_owned()).or_default();
+/// Brings a pool up to date: its ledger of a rule is the sum of its members'.
+pub fn sum(pool: &mut Subject, members: &[&Subject], asked: &Asked<'_>, now: Instant) {
     pool.fresh = members.iter().any(|member| member.fresh);
-    let ledgers: Vec<&Ledger> = members.iter().filter_map(|member| member.ledgers.get(asked.key)).collect();
-    if let Some(latest) = ledgers.iter().max_by_key(|ledger| ledger.period.start) {
+    let of = |member: &&'_ Subject| member.ledgers.get(asked.key).cloned().map(|ledger| (member.fresh, ledger));
+    let ledgers: Vec<(bool, Ledger)> = members.iter().filter_map(of).collect();
+    // A member nobody has read since the clock was set back may still be in a period that is to come.
+    let latest = ledgers.iter().max_by_key(|(fresh, ledger)| (*fresh, ledger.period.start));
+    if let Some((_, latest)) = latest {
         let ledger = pool.ledgers.entry(asked.key.to_owned()).or_insert_with(|| Ledger::start(latest.period, now));
+        let ledgers: Vec<&Ledger> = ledgers.iter().map(|(_, ledger)| ledger).collect();
         ledger.become_sum(&ledgers, latest, pool.fresh, now);
     }
     pool.series = members.iter().filter_map(|member| member.series.as_ref()).max_by_key(|series| series.at).cloned();
-    pool
 }

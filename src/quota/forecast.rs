@@ -14,7 +14,7 @@ use super::meter::{Count, Counters, Ledger, recent_window};
 pub struct Forecast {
     /// Bytes used by the period's end; none for a period without one.
     pub at_end: Option<u64>,
-    /// When the allowance is used up; none when that is not within the period.
+    /// When the allowance is used up; none when that is not within the period, or has happened.
     pub exhausted_at: Option<Instant>,
 }
 
@@ -23,12 +23,9 @@ pub fn forecast(ledger: &Ledger, count: Count, allowance: u64, now: Instant) -> 
     let used = ledger.used(count);
     let pace = pace(ledger, count, used, now)?;
     let at_end = ledger.period.end.map(|end| used.saturating_add((pace * millis(end.since(now))) as u64));
-    let exhausted_at = if used >= allowance {
-        Some(now)
-    } else {
-        let left = (allowance - used) as f64 / pace;
-        (left.is_finite() && left < 1e15).then(|| now.plus(Duration::from_millis(left as u64)))
-    };
+    // What is used up already has no time of exhaustion to come.
+    let left = allowance.checked_sub(used).filter(|left| *left > 0).map(|left| left as f64 / pace);
+    let exhausted_at = left.filter(|left| *left < 1e15).map(|left| now.plus(Duration::from_millis(left as u64)));
     Some(Forecast { at_end, exhausted_at: exhausted_at.filter(|at| ledger.period.end.is_none_or(|end| *at < end)) })
 }
 

@@ -30,11 +30,12 @@ impl Checkup<'_> {
             Err(text) => vec![("", text.as_str())],
         };
         let mut notices = Vec::new();
-        if said.is_ok() {
+        if let Ok(Readings { readings: read, .. }) = said {
             state.good = Some(self.now);
             state.health.retain(|subject, health| {
                 let still = missing.iter().any(|(name, _)| name == subject);
-                if !still && health.told.is_some() {
+                let back = subject.is_empty() || read.iter().any(|reading| reading.subject == *subject);
+                if !still && back && health.told.is_some() {
                     notices.push(Notice::well(self.source, &self.what(subject)));
                 }
                 still

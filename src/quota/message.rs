@@ -9,6 +9,7 @@ use super::duration::{Language, words};
 use super::instant::Instant;
 use super::meter::{Closed, Count};
 use super::policy::{ActionRule, Context, Effect, Hold, TRIES, Threshold, Tier, View};
+use super::state::Status;
 use super::text::{Item, clean};
 use super::zone::Zone;
 
@@ -74,7 +75,7 @@ fn item_of_period(context: &Context<'_>, kind: &str, view: &View<'_>, title: Str
 }
 
 /// A tier was reached, or is still the highest and told again.
-pub fn alert(context: &Context<'_>, view: &View<'_>, tier: &Tier, deeds: &[String]) -> Item {
+pub fn alert(context: &Context<'_>, view: &View<'_>, tier: &Tier, standing: &[String]) -> Item {
     let language = context.language;
     let (kind, title) = match tier.threshold {
         Threshold::Used(_) => ("alert", reached_title(language, view)),
@@ -93,9 +94,8 @@ pub fn alert(context: &Context<'_>, view: &View<'_>, tier: &Tier, deeds: &[Strin
     let tier_name = tier_name(tier);
     let quota = clean(&view.quota.name, NAME);
     body.push(say(language, format!("Tier {tier_name} of quota {quota}"), format!("配额 {quota} 的阈值 {tier_name}")));
-    if !deeds.is_empty() {
-        body.extend_from_slice(deeds);
-    } else if tier.actions.is_empty() {
+    body.extend_from_slice(standing);
+    if standing.is_empty() && kind == "alert" {
         body.push(say(language, "Now: nothing is switched off.", "现在：只发送通知，不执行任何操作。"));
     }
     item_of_period(context, kind, view, title, body)
@@ -126,7 +126,12 @@ fn figures(context: &Context<'_>, view: &View<'_>) -> Vec<String> {
         format!("已用：{used} / {allowance}（{percent} %），{direction}{doubt}"),
     )];
     body.push(left(context, view));
-    body.extend(forecast(context, view));
+    if view.fresh {
+        body.extend(forecast(context, view));
+    } else {
+        let at = local(&view.quota.rule.zone, view.as_of);
+        body.push(say(language, format!("The last figure is of {at}."), format!("最后一次读数：{at}。")));
+    }
     body
 }
 
@@ -143,6 +148,14 @@ fn left(context: &Context<'_>, view: &View<'_>) -> String {
     let remaining = view.quota.allowance.unit.show(view.remaining(), Round::Up);
     match view.ledger.period.end {
         None => say(language, format!("Left: {remaining}"), format!("剩余：{remaining}")),
+        Some(end) if end <= context.now => {
+            let at = local(&view.quota.rule.zone, end);
+            say(
+                language,
+                format!("Left: {remaining} of the period that ended at {at}"),
+                format!("剩余：{remaining}，周期已于 {at} 结束"),
+            )
+        }
         Some(end) => {
             let (at, time) = (local(&view.quota.rule.zone, end), words(end.since(context.now), language));
             say(
@@ -199,6 +212,28 @@ pub fn announced(context: &Context<'_>, view: &View<'_>, action: &ActionRule, du
     )
 }
 
+/// An action that was announced in an earlier run and is done now.
+pub fn acting(context: &Context<'_>, view: &View<'_>, action: &ActionRule) -> Item {
+    let (language, name) = (context.language, name(view));
+    let doing = doing(action, language);
+    let title = say(language, format!("🔌 {name}: now {doing}"), format!("🔌 {name}：现在{doing}"));
+    item_of_period(context, &format!("acting/{}", action.name), view, title, figures(context, view))
+}
+
+/// An action that is over, or under way.
+pub fn stands(context: &Context<'_>, view: &View<'_>, action: &ActionRule, status: Status, at: Instant) -> String {
+    let (language, name) = (context.language, clean(&action.name, NAME));
+    let at = local(&view.quota.rule.zone, at);
+    let (en, zh) = match status {
+        Status::Done => ("was done", "已执行"),
+        Status::Started => ("was started; its effect is not seen yet", "已启动，尚未见效"),
+        Status::GivenUp => ("failed and is given up", "失败，已放弃"),
+        Status::Passed => ("counts as passed in this period", "在本周期内视为已处理"),
+        Status::Announced | Status::Failed => ("is due", "待执行"),
+    };
+    say(language, format!("Action {name} {en} ({at})."), format!("操作 {name} {zh}（{at}）。"))
+}
+
 /// An action that is due, and what it waits for.
 pub fn waits(language: Language, action: &ActionRule, hold: Hold) -> String {
     let name = clean(&action.name, NAME);
@@ -227,18 +262,24 @@ pub fn called_off(context: &Context<'_>, view: &View<'_>, tier: &Tier) -> Item {
 
 /// The machine was shut down for a quota and is up again.
 pub fn took_effect(context: &Context<'_>, view: &View<'_>, action: &ActionRule) -> Item {
-    let (language, name, action) = (context.language, name(view), clean(&action.name, NAME));
+    let (language, name, shown) = (context.language, name(view), clean(&action.name, NAME));
     let title = say(
         language,
-        format!("🔌 {name}: the machine was shut down ({action}) and is up again"),
-        format!("🔌 {name}：本机曾被关闭（{action}），现已重新启动"),
+        format!("🔌 {name}: the machine was shut down ({shown}) and is up again"),
+        format!("🔌 {name}：本机曾被关闭（{shown}），现已重新启动"),
     );
     let mut body = figures(context, view);
-    body.push(say(
-        language,
-        "It is not shut down again for this tier in this period: further traffic is not held back.",
-        "本周期内不会再因此阈值关机：之后的流量不再受限。",
-    ));
+    body.push(match action.again_after {
+        None => say(
+            language,
+            "It is not shut down again for this tier in this period: further traffic is not held back.",
+            "本周期内不会再因此阈值关机：之后的流量不再受限。",
+        ),
+        Some(after) => {
+            let (en, zh) = (words(after, Language::En), words(after, Language::Zh));
+            say(language, format!("It may be shut down again after {en}."), format!("{zh} 后可再次关机。"))
+        }
+    });
     item_of_period(context, "took-effect", view, title, body)
 }
 
@@ -502,4 +543,15 @@ pub fn head(host: &str, address: Option<&str>) -> String {
 /// The line that stands for what did not fit.
 pub fn more(language: Language, count: usize) -> String {
     say(language, format!("and {count} more"), format!("另有 {count} 条"))
+}
+
+/// The place of an item in a message, by its key: what is acted on and warned of comes before news of the run, and
+/// reports come last, so that none of them takes an alert's place where not all fit.
+pub fn weight(key: &str) -> usize {
+    let kinds = ["acting", "alert", "action", "called-off", "took-effect", "pace", "state", "clock", "health"];
+    let last = ["reset", "report"];
+    let kind = key.split('/').next().unwrap_or_default();
+    let early = kinds.iter().position(|known| *known == kind);
+    let late = last.iter().position(|known| *known == kind).map(|place| kinds.len() + 1 + place);
+    early.or(late).unwrap_or(kinds.len())
 }

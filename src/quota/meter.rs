@@ -77,18 +77,20 @@ impl Identity {
         {
             return true;
         }
+        // A machine that is up for longer than the time that passed was not started in it.
+        let within = now.uptime.is_some_and(|up| up <= passed + SLACK);
         match (&self.boot, &now.boot) {
             (Some(before), Some(after)) if before == after => false,
             (Some(_), Some(_)) => !self.went_on(now, passed),
-            _ => now.uptime.is_some_and(|up| up <= passed + SLACK) && !self.went_on(now, passed),
+            _ => within && !self.went_on(now, passed),
         }
     }
 
-    /// Whether the uptime grew by what the wall clock says passed, within five seconds and one part in a hundred.
+    /// Whether the uptime grew by what the wall clock says passed, within five seconds and one part in a thousand.
     fn went_on(&self, now: &Self, passed: Duration) -> bool {
         let (Some(before), Some(after)) = (self.uptime, now.uptime) else { return false };
         let grown = after.saturating_sub(before);
-        grown.abs_diff(passed) <= SLACK + passed / 100
+        grown.abs_diff(passed) <= SLACK + passed / 1000
     }
 }
 
@@ -188,6 +190,7 @@ impl Delta {
         let from = boot.clamp(last.at, now.max(last.at));
         let lasted = match (before.uptime, after.uptime) {
             (Some(a), Some(b)) if !rebooted && b > a => b - a,
+            (_, Some(up)) if rebooted => up,
             _ => now.since(from),
         };
         Self { flow, from, to: now, flagged: implausible(flow, lasted, reading.link_speed), fell }
@@ -388,7 +391,7 @@ impl Ledger {
         };
         *self = Self { last: Some(closed), ..Self::start(next, next.start) };
         self.add(new, delta);
-        if split {
+        if split && !delta.flagged {
             self.unsure = new;
         }
     }
@@ -399,7 +402,7 @@ impl Ledger {
         let whole = delta.from >= self.since && delta.to <= end;
         let share = if whole { delta.flow } else { delta.part(self.since, end) };
         self.add(share, delta);
-        if !whole && delta.from < self.since {
+        if !whole && delta.from < self.since && !delta.flagged {
             self.unsure = self.unsure.plus(share);
         }
     }
@@ -457,6 +460,12 @@ impl Ledger {
         self.period = period;
         self.since = self.since.min(period.start);
         self.pace.clear();
+    }
+
+    /// The clock was set back to `now`: nothing was metered after it.
+    pub fn not_after(&mut self, now: Instant) {
+        self.since = self.since.min(now.max(self.period.start));
+        self.pace.retain(|mark| mark.0 <= now);
     }
 
     /// Whether a part of the usage is there only by a split by time.

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::absorb::{Asked, pool};
+use super::absorb::{Asked, sum};
 use super::bytes::{Amount, Percent, UnitBase};
 use super::duration::Language;
 use super::forecast::{Forecast, forecast};
@@ -40,6 +40,8 @@ pub struct Quota {
     pub rule: Rule,
     /// The rule's canonical text.
     pub rule_key: String,
+    /// Its name and rule: the key of what it remembers of a subject.
+    pub row_key: String,
     /// Names or globs; empty: all.
     pub subjects: Vec<String>,
     /// Names or globs left out.
@@ -129,6 +131,8 @@ pub struct Context<'a> {
     pub selected: &'a [bool],
     /// All notifiers.
     pub channels: &'a [String],
+    /// The names of all quotas, also of those that are not enabled.
+    pub names: &'a [String],
     /// This machine's boot and uptime.
     pub machine: &'a Identity,
     /// Why no action may be taken in this run.
@@ -179,6 +183,8 @@ pub struct Step {
     pub action: String,
     /// Figures for a command's environment, as `NETQUOTA_*`.
     pub facts: Vec<(String, String)>,
+    /// How often it was tried.
+    pub tries: u32,
 }
 
 /// A quota's view of one subject.
@@ -189,6 +195,8 @@ pub struct View<'a> {
     pub subject: &'a str,
     /// Its usage by the quota's rule.
     pub ledger: &'a Ledger,
+    /// Whether the figure is of this very run.
+    pub fresh: bool,
     /// The time of the last good figure.
     pub as_of: Instant,
     /// Bytes that count.
@@ -205,11 +213,6 @@ impl Quota {
         (self.subjects.is_empty() || any(&self.subjects)) && !any(&self.exclude)
     }
 
-    /// Which subjects are pooled, as the key of the pool.
-    pub fn pool_key(&self) -> String {
-        format!("{}|{}", self.subjects.join(","), self.exclude.join(","))
-    }
-
     /// What its source's state has to be asked for.
     pub fn asked(&self) -> Asked<'_> {
         Asked { rule: &self.rule, key: &self.rule_key, since_boot: self.since_boot }
@@ -218,7 +221,7 @@ impl Quota {
     /// The subjects it looks at, by name, as the state knows them.
     pub fn rows<'s>(&self, source: &'s SourceState) -> Vec<(&'s str, &'s Subject)> {
         if self.pool {
-            return source.pools.get(&self.pool_key()).map(|subject| (POOL, subject)).into_iter().collect();
+            return source.pools.get(&self.name).map(|subject| (POOL, subject)).into_iter().collect();
         }
         let selected = source.subjects.iter().filter(|(name, _)| self.selects(name));
         selected.map(|(name, subject)| (name.as_str(), subject)).collect()
@@ -226,7 +229,7 @@ impl Quota {
 
     /// The subject of this name.
     pub fn subject_mut<'s>(&self, source: &'s mut SourceState, name: &str) -> Option<&'s mut Subject> {
-        if self.pool { source.pools.get_mut(&self.pool_key()) } else { source.subjects.get_mut(name) }
+        if self.pool { source.pools.get_mut(&self.name) } else { source.subjects.get_mut(name) }
     }
 }
 
@@ -235,7 +238,7 @@ impl<'a> View<'a> {
     pub fn of(quota: &'a Quota, name: &'a str, subject: &'a Subject) -> Option<Self> {
         let ledger = subject.ledgers.get(&quota.rule_key)?;
         let as_of = subject.series.as_ref()?.at;
-        Some(Self { quota, subject: name, ledger, as_of, used: ledger.used(quota.count) })
+        Some(Self { quota, subject: name, ledger, fresh: subject.fresh, as_of, used: ledger.used(quota.count) })
     }
 
     /// What is left of the allowance.
@@ -260,18 +263,22 @@ impl<'a> View<'a> {
     }
 }
 
-/// Decides everything for the quotas looked at.
+/// Decides everything for the quotas looked at; after a broken state for all, since what is reached counts as passed.
 pub fn decide(context: &Context<'_>, state: &mut State) -> Plan {
     let mut plan = Plan::default();
-    for (index, quota) in context.quotas.iter().enumerate().filter(|(index, _)| context.selected[*index]) {
+    let all = context.withheld == Some(Withheld::Recovered);
+    for (index, quota) in context.quotas.iter().enumerate().filter(|(index, _)| all || context.selected[*index]) {
         let Some(source) = state.sources.get_mut(&quota.source) else { continue };
-        if source.good == Some(context.now) && !source.subjects.keys().any(|name| quota.selects(name)) {
+        if source.good == Some(context.now)
+            && source.health.is_empty()
+            && !source.subjects.keys().any(|name| quota.selects(name))
+        {
             let text = format!("quota {:?}: no subject of source {:?} matches it", quota.name, quota.source);
             plan.problems.push((format!("quota/{}", quota.name), text));
         }
         let mut round = Round { context, index, quota, plan: &mut plan };
         if quota.pool {
-            if let Some(pool) = sum_pool(quota, source, context.now) {
+            if let Some(pool) = sum_pool(quota, context.names, source, context.now) {
                 round.subject(POOL, pool);
             }
         } else {
@@ -280,17 +287,45 @@ pub fn decide(context: &Context<'_>, state: &mut State) -> Plan {
             }
         }
     }
+    lapse(context, state);
     plan
 }
 
-/// The quota's pool, brought up to date with its members; none without any.
-pub fn sum_pool<'s>(quota: &Quota, source: &'s mut SourceState, now: Instant) -> Option<&'s mut Subject> {
-    let selected = source.subjects.iter().filter(|(name, _)| quota.selects(name));
+/// What quotas and tiers remember that are not configured any more: nothing of it is armed or due when they come back.
+fn lapse(context: &Context<'_>, state: &mut State) {
+    let configured = |row: &Row| context.quotas.iter().any(|q| q.name == row.quota && q.rule_key == row.rule);
+    for source in state.sources.values_mut() {
+        for subject in source.subjects.values_mut().chain(source.pools.values_mut()) {
+            for row in subject.rows.values_mut().filter(|row| !configured(row)) {
+                row.tiers.values_mut().for_each(TierMark::lapse);
+            }
+        }
+    }
+}
+
+/// The quota's pool, brought up to date with its members; none without any. A quota that was renamed keeps its pool.
+pub fn sum_pool<'s>(
+    quota: &Quota,
+    names: &[String],
+    source: &'s mut SourceState,
+    now: Instant,
+) -> Option<&'s mut Subject> {
+    let SourceState { subjects, pools, .. } = source;
+    let selected = subjects.iter().filter(|(name, _)| quota.selects(name));
     let members: Vec<&Subject> = selected.map(|(_, subject)| subject).collect();
     if members.is_empty() {
         return None;
     }
-    Some(pool(&mut source.pools, &quota.pool_key(), &members, &quota.asked(), now))
+    if !pools.contains_key(&quota.name) {
+        let orphan =
+            |(name, pool): &(&String, &Subject)| !names.contains(name) && pool.ledgers.contains_key(&quota.rule_key);
+        let orphan = pools.iter().find(orphan).map(|(name, _)| name.clone());
+        let pool = orphan.and_then(|name| pools.remove(&name)).unwrap_or_default();
+        pools.insert(quota.name.clone(), pool);
+    }
+    let pool = pools.get_mut(&quota.name)?;
+    sum(pool, &members, &quota.asked(), now);
+    Some(pool)
 }
 
 /// One quota's turn.
@@ -301,10 +336,9 @@ struct Round<'a, 'p> {
     plan: &'p mut Plan,
 }
 
-/// A subject's turn within it: the view, and what is known of the machine and the figure.
+/// A subject's turn within it.
 struct Look<'v> {
     view: View<'v>,
-    fresh: bool,
 }
 
 impl Round<'_, '_> {
@@ -312,38 +346,34 @@ impl Round<'_, '_> {
         let (now, quota) = (self.context.now, self.quota);
         let Subject { series, ledgers, rows, fresh, .. } = subject;
         let (Some(series), Some(ledger)) = (series.as_ref(), ledgers.get(&quota.rule_key)) else { return };
-        if !rows.contains_key(&quota.name) {
-            let row = self.adopt(rows).unwrap_or_else(|| Row::new(quota, ledger, now));
-            rows.insert(quota.name.clone(), row);
+        let used = ledger.used(quota.count);
+        let view = View { quota, subject: name, ledger, fresh: *fresh, as_of: series.at, used };
+        let look = Look { view };
+        if !rows.contains_key(&quota.row_key) {
+            let row = self.adopt(rows, ledger);
+            if row.is_none() && rows.values().any(|row| row.quota == quota.name) && ledger.since > ledger.period.start {
+                let item = message::rule_changed(self.context, &look.view);
+                self.tell_all(item);
+            }
+            rows.insert(quota.row_key.clone(), row.unwrap_or_else(|| Row::new(quota, ledger, now)));
         }
-        let Some(row) = rows.get_mut(&quota.name) else { return };
-        let view = View { quota, subject: name, ledger, as_of: series.at, used: ledger.used(quota.count) };
-        let look = Look { view, fresh: *fresh };
-        self.follow_rule(&look, row);
+        let Some(row) = rows.get_mut(&quota.row_key) else { return };
         self.follow_period(&look, row);
         self.exhaustion(&look, row);
         self.usage(&look, row);
         self.report(&look, row);
     }
 
-    /// The row of a quota of the same rule that is no longer configured: this one renamed.
-    fn adopt(&self, rows: &mut BTreeMap<String, Row>) -> Option<Row> {
-        let configured = |name: &str| self.context.quotas.iter().any(|quota| quota.name == name);
-        let orphan = rows.iter().find(|(name, row)| row.rule == self.quota.rule_key && !configured(name));
-        let name = orphan.map(|(name, _)| name.clone())?;
-        rows.remove(&name)
-    }
-
-    fn follow_rule(&mut self, look: &Look<'_>, row: &mut Row) {
-        if row.rule == self.quota.rule_key {
-            return;
-        }
-        let ledger = look.view.ledger;
-        *row = Row { reported: row.reported, ..Row::new(self.quota, ledger, self.context.now) };
-        if ledger.since > ledger.period.start {
-            let item = message::rule_changed(self.context, &look.view);
-            self.tell_all(item);
-        }
+    /// The row of a quota that is no longer there, with the same rule and count in the same period: this one renamed.
+    fn adopt(&self, rows: &mut BTreeMap<String, Row>, ledger: &Ledger) -> Option<Row> {
+        let quota = self.quota;
+        let renamed = |row: &Row| {
+            let same = (&row.rule, row.count, row.period) == (&quota.rule_key, quota.count, ledger.period.start);
+            same && !self.context.names.contains(&row.quota)
+        };
+        let key = rows.iter().find(|(_, row)| renamed(row)).map(|(key, _)| key.clone())?;
+        let row = rows.remove(&key)?;
+        Some(Row { quota: quota.name.clone(), ..row })
     }
 
     /// A new period arms all tiers anew; a clock that is set back brings the old marks back.
@@ -366,25 +396,32 @@ impl Round<'_, '_> {
 
     /// The tiers of usage: one message for the highest newly reached, and the actions of every one reached.
     fn usage(&mut self, look: &Look<'_>, row: &mut Row) {
-        let used = look.view.used;
-        let certain = look.view.ledger.certain(self.quota.count);
+        let quota = self.quota;
+        let certain = look.view.ledger.certain(quota.count);
         let mut reached = Vec::new();
-        let mut deeds = Vec::new();
-        for (index, tier) in self.quota.tiers.iter().enumerate() {
+        let (mut news, mut standing) = (false, Vec::new());
+        for (index, tier) in quota.tiers.iter().enumerate() {
             let Threshold::Used(at) = tier.threshold else { continue };
             if !row.tiers.contains_key(&tier.key) {
                 row.tiers.insert(tier.key.clone(), TierMark::default());
             }
             let Some(mark) = row.tiers.get_mut(&tier.key) else { continue };
-            if used < at {
+            if look.view.used < at {
                 self.unreached(look, tier, mark);
                 continue;
             }
             reached.push(index);
-            let mut turn = Turn { round: self, look, index, tier, certain: certain >= at };
-            deeds.extend(turn.actions(mark));
+            if !tier.actions.is_empty() {
+                let mut turn = Turn { round: self, look, index, tier, certain: certain >= at };
+                news |= turn.actions(mark);
+                standing.extend(turn.standing(mark));
+            }
         }
-        self.ladder(look, row, &reached, &deeds);
+        if row.tiers.len() > quota.tiers.len() {
+            let configured = |key: &str| quota.tiers.iter().any(|tier| tier.key == key);
+            row.tiers.iter_mut().filter(|(key, _)| !configured(key)).for_each(|(_, mark)| mark.lapse());
+        }
+        self.ladder(look, row, &reached, news, &standing);
     }
 
     /// `exhausted_within`: told like the others on a ladder of its own, and left only well below.
@@ -393,7 +430,10 @@ impl Round<'_, '_> {
         if !tiers.any(|(_, tier)| matches!(tier.threshold, Threshold::ExhaustedWithin(_))) {
             return;
         }
-        let Some(forecast) = look.view.forecast() else { return };
+        // Silence brings no exhaustion nearer, and what is used up already is the other tiers' matter.
+        let Some(forecast) = look.view.forecast().filter(|_| look.view.fresh && look.view.remaining() > 0) else {
+            return;
+        };
         let left = forecast.exhausted_at.map(|at| at.since(self.context.now));
         let mut reached = Vec::new();
         for (index, tier) in self.quota.tiers.iter().enumerate() {
@@ -406,7 +446,7 @@ impl Round<'_, '_> {
                 mark.told = None;
             }
         }
-        self.ladder(look, row, &reached, &[]);
+        self.ladder(look, row, &reached, false, &[]);
     }
 
     fn unreached(&mut self, look: &Look<'_>, tier: &Tier, mark: &mut TierMark) {
@@ -428,7 +468,7 @@ impl Round<'_, '_> {
     }
 
     /// Tells the highest tier reached when it is new or its repetition is due; lower ones count as passed.
-    fn ladder(&mut self, look: &Look<'_>, row: &mut Row, reached: &[usize], deeds: &[String]) {
+    fn ladder(&mut self, look: &Look<'_>, row: &mut Row, reached: &[usize], news: bool, standing: &[String]) {
         let Some(&highest) = reached.last() else { return };
         let now = self.context.now;
         let tiers = &self.quota.tiers;
@@ -439,7 +479,7 @@ impl Round<'_, '_> {
             .collect();
         let told = row.tiers.get(&tiers[highest].key).and_then(|mark| mark.told);
         let again = match (told, tiers[highest].repeat) {
-            (Some(told), Some(repeat)) => due_again(told, repeat, now),
+            (Some(told), Some(repeat)) => look.view.fresh && due_again(told, repeat, now),
             _ => false,
         };
         for &index in reached {
@@ -453,14 +493,14 @@ impl Round<'_, '_> {
             return;
         }
         let is_new = fresh.contains(&highest);
-        if is_new || again || !deeds.is_empty() {
+        if is_new || again || news {
             let mut to = tiers[highest].notify.clone();
             for name in fresh.iter().filter(|_| is_new).flat_map(|&index| &tiers[index].notify) {
                 if !to.contains(name) {
                     to.push(name.clone());
                 }
             }
-            let item = message::alert(self.context, &look.view, &tiers[highest], deeds);
+            let item = message::alert(self.context, &look.view, &tiers[highest], standing);
             self.reason(look, &format!("tier {} told", tiers[highest].name));
             self.plan.tells.push(Tell { to, item });
         }
@@ -495,6 +535,8 @@ impl Round<'_, '_> {
 impl Row {
     fn new(quota: &Quota, ledger: &Ledger, now: Instant) -> Self {
         Self {
+            quota: quota.name.clone(),
+            count: quota.count,
             rule: quota.rule_key.clone(),
             period: ledger.period.start,
             tiers: BTreeMap::new(),
@@ -548,30 +590,59 @@ struct Turn<'r, 'a, 'p, 'v> {
 }
 
 impl Turn<'_, '_, '_, '_> {
-    /// What is newly decided of the tier's actions, in words for the message.
-    fn actions(&mut self, mark: &mut TierMark) -> Vec<String> {
-        let mut news = Vec::new();
+    /// Moves the tier's actions on; whether one is newly decided.
+    fn actions(&mut self, mark: &mut TierMark) -> bool {
+        let mut news = false;
         let armed = mark.armed.as_ref() == Some(&self.tier.definition);
         for action in &self.tier.actions {
             if self.round.context.withheld == Some(Withheld::Recovered) {
-                let passed = self.deed(Status::Passed);
-                mark.deeds.entry(action.name.clone()).or_insert(passed);
+                self.pass(action, mark);
                 continue;
             }
             if mark.deeds.get(&action.name).is_some_and(|deed| self.is_void(action, deed)) {
                 mark.deeds.remove(&action.name);
             }
-            match mark.deeds.get_mut(&action.name) {
-                None => {
-                    let deed = self.announce(action, armed);
-                    news.push(self.announcement(action, &deed, armed));
-                    let deed = mark.deeds.entry(action.name.clone()).or_insert(deed);
-                    self.advance(action, deed);
-                }
-                Some(deed) => self.advance(action, deed),
+            if !mark.deeds.contains_key(&action.name) {
+                mark.deeds.insert(action.name.clone(), self.announce(action, armed));
+                news = true;
+            }
+            if let Some(deed) = mark.deeds.get_mut(&action.name) {
+                self.advance(action, deed);
             }
         }
         news
+    }
+
+    /// After a broken state nobody knows what was done already: it counts as passed.
+    fn pass(&self, action: &ActionRule, mark: &mut TierMark) {
+        let open = |deed: &Deed| {
+            matches!(
+                (deed.status, action.effect),
+                (Status::Announced | Status::Failed, _) | (Status::Started, Effect::Exit)
+            )
+        };
+        if mark.deeds.get(&action.name).is_none_or(open) {
+            mark.deeds.insert(action.name.clone(), self.deed(Status::Passed));
+        }
+    }
+
+    /// Where the tier's actions stand, for the message.
+    fn standing(&self, mark: &TierMark) -> Vec<String> {
+        let context = self.round.context;
+        let stands = |action: &ActionRule| {
+            let deed = mark.deeds.get(&action.name)?;
+            let due = deed.due.unwrap_or(deed.at);
+            let waits = self.held_back(action).filter(|_| due <= context.now);
+            Some(match (deed.status, waits) {
+                (Status::Announced | Status::Failed, Some(hold)) => message::waits(context.language, action, hold),
+                (Status::Announced, None) => {
+                    message::announced(context, &self.look.view, action, due, due == deed.at.plus(action.announce))
+                }
+                (Status::Failed, None) => message::announced(context, &self.look.view, action, context.now, true),
+                (status, _) => message::stands(context, &self.look.view, action, status, deed.at),
+            })
+        };
+        self.tier.actions.iter().filter_map(stands).collect()
     }
 
     fn deed(&self, status: Status) -> Deed {
@@ -589,11 +660,13 @@ impl Turn<'_, '_, '_, '_> {
     /// Whether a deed no longer counts: announced under other settings, or over and allowed anew.
     fn is_void(&self, action: &ActionRule, deed: &Deed) -> bool {
         match deed.status {
-            Status::Announced => deed.definition != self.tier.definition,
+            Status::Announced | Status::Failed => deed.definition != self.tier.definition,
+            // What never worked may be put right in the configuration.
+            Status::GivenUp if deed.tries >= TRIES && deed.definition != self.tier.definition => true,
             Status::Done | Status::GivenUp => {
                 action.again_after.is_some_and(|after| due_again(deed.at, after, self.round.context.now))
             }
-            Status::Started | Status::Failed | Status::Passed => false,
+            Status::Started | Status::Passed => false,
         }
     }
 
@@ -603,22 +676,18 @@ impl Turn<'_, '_, '_, '_> {
         Deed { due: Some(self.round.context.now.plus(wait)), ..self.deed(Status::Announced) }
     }
 
-    /// What will happen, and when; or what it waits for.
-    fn announcement(&self, action: &ActionRule, deed: &Deed, armed: bool) -> String {
-        let context = self.round.context;
-        let due = deed.due.unwrap_or(deed.at);
-        match self.held_back(action).filter(|_| due <= context.now) {
-            Some(hold) => message::waits(context.language, action, hold),
-            None => message::announced(context, &self.look.view, action, due, armed),
-        }
-    }
-
     /// Moves a deed on by what is seen of it, and puts it into the plan when it is due.
     fn advance(&mut self, action: &ActionRule, deed: &mut Deed) {
         let now = self.round.context.now;
         match (deed.status, action.effect) {
-            (Status::Announced, _) if deed.due.is_none_or(|due| now >= due) => self.go(action),
-            (Status::Failed, _) => self.go(action),
+            (Status::Announced, _) if deed.due.is_none_or(|due| now >= due) => {
+                let acts = self.go(action, deed);
+                if acts && deed.at < now {
+                    let item = message::acting(self.round.context, &self.look.view, action);
+                    self.round.plan.tells.push(Tell { to: self.tier.notify.clone(), item });
+                }
+            }
+            (Status::Failed, _) => drop(self.go(action, deed)),
             (Status::Started, Effect::Restart) => self.look_for_restart(action, deed),
             (Status::Started, Effect::Exit) => self.give_up(action, deed),
             (Status::GivenUp, _) => self.given_up(action),
@@ -637,7 +706,7 @@ impl Turn<'_, '_, '_, '_> {
         } else if passed >= UNSEEN && deed.tries >= TRIES {
             self.give_up(action, deed);
         } else if passed >= UNSEEN {
-            self.go(action);
+            self.go(action, deed);
         }
     }
 
@@ -655,12 +724,12 @@ impl Turn<'_, '_, '_, '_> {
         self.round.plan.problems.push((key, text));
     }
 
-    /// Puts the action into the plan unless something holds it back.
-    fn go(&mut self, action: &ActionRule) {
+    /// Puts the action into the plan unless something holds it back; whether it is there.
+    fn go(&mut self, action: &ActionRule, deed: &Deed) -> bool {
         if let Some(hold) = self.held_back(action) {
             let text = message::waits(Language::En, action, hold);
             self.round.reason(self.look, &text);
-            return;
+            return false;
         }
         let text = format!("action {:?} is due", action.name);
         self.round.reason(self.look, &text);
@@ -670,14 +739,16 @@ impl Turn<'_, '_, '_, '_> {
             subject: self.look.view.subject.to_owned(),
             action: action.name.clone(),
             facts: facts(&self.look.view, self.tier),
+            tries: deed.tries,
         });
+        true
     }
 
     fn held_back(&self, action: &ActionRule) -> Option<Hold> {
         let context = self.round.context;
         match context.machine.uptime {
             _ if context.withheld.is_some() => Some(Hold::ClockInDoubt),
-            _ if !self.look.fresh => Some(Hold::NoReading),
+            _ if !self.look.view.fresh => Some(Hold::NoReading),
             _ if !self.certain => Some(Hold::Uncertain),
             None => Some(Hold::UptimeUnknown),
             Some(uptime) if uptime < action.boot_grace => Some(Hold::JustBooted),

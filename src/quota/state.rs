@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::instant::Instant;
-use super::meter::{Identity, Ledger, Series};
+use super::meter::{Count, Identity, Ledger, Series};
 use super::text::Item;
 
 /// The version written.
@@ -104,7 +104,7 @@ pub struct Subject {
     /// Its usage, by period rule.
     #[serde(default)]
     pub ledgers: BTreeMap<String, Ledger>,
-    /// What each quota remembers of it.
+    /// What each quota remembers of it, by the quota's name and period rule.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rows: BTreeMap<String, Row>,
     /// Whether its figure is of this very run.
@@ -115,7 +115,11 @@ pub struct Subject {
 /// What a quota remembers of a subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// The period rule, to notice when it is changed.
+    /// The quota's name.
+    pub quota: String,
+    /// What it counts.
+    pub count: Count,
+    /// Its period rule.
     pub rule: String,
     /// The start of the period the tiers are about.
     pub period: Instant,
@@ -150,6 +154,14 @@ pub struct TierMark {
     /// By action.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deeds: BTreeMap<String, Deed>,
+}
+
+impl TierMark {
+    /// The definition is gone or no longer means the same: nothing is armed, and what was announced is not done.
+    pub fn lapse(&mut self) {
+        self.armed = None;
+        self.deeds.retain(|_, deed| !matches!(deed.status, Status::Announced | Status::Failed));
+    }
 }
 
 /// What became of an action.
@@ -273,7 +285,53 @@ impl Default for State {
     }
 }
 
+impl Health {
+    fn not_after(&mut self, now: Instant) {
+        self.since = self.since.min(now);
+        self.told = self.told.map(|told| told.min(now));
+    }
+}
+
+impl Subject {
+    fn not_after(&mut self, now: Instant) {
+        self.series.iter_mut().for_each(|series| series.at = series.at.min(now));
+        self.ledgers.values_mut().for_each(|ledger| ledger.not_after(now));
+        for row in self.rows.values_mut() {
+            row.reported = row.reported.min(now);
+            row.tiers.values_mut().for_each(|mark| mark.not_after(now));
+        }
+    }
+}
+
+impl TierMark {
+    fn not_after(&mut self, now: Instant) {
+        self.told = self.told.map(|told| told.min(now));
+        for deed in self.deeds.values_mut().filter(|deed| deed.at > now) {
+            // What was still to wait is still to be waited.
+            deed.due = deed.due.map(|due| now.plus(due.since(deed.at)));
+            deed.at = now;
+        }
+    }
+}
+
 impl State {
+    /// The clock was set back to `now`: what was noted at later times was noted by now.
+    pub fn not_after(&mut self, now: Instant) {
+        let clamp = |at: &mut Instant| *at = (*at).min(now);
+        for source in self.sources.values_mut() {
+            source.asked.iter_mut().chain(&mut source.good).for_each(clamp);
+            source.health.values_mut().for_each(|health| health.not_after(now));
+            source.subjects.values_mut().chain(source.pools.values_mut()).for_each(|subject| subject.not_after(now));
+        }
+        for outbox in self.outbox.values_mut() {
+            outbox.not_before = None;
+            outbox.items.iter_mut().for_each(|item| clamp(&mut item.at));
+        }
+        self.problems.values_mut().for_each(|problem| (clamp(&mut problem.since), clamp(&mut problem.told)).1);
+        self.warned.values_mut().for_each(clamp);
+        self.address.iter_mut().for_each(|address| clamp(&mut address.at));
+    }
+
     /// Reads a document of any version known.
     pub fn read(document: &[u8]) -> Result<Self, Unreadable> {
         let broken = |error: serde_json::Error| Unreadable::Broken(error.to_string());

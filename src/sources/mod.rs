@@ -29,14 +29,14 @@ pub type Open = fn(&Fields<'_>) -> Option<Arc<dyn Source>>;
 pub const SOURCES: &[(&str, Open)] = &[("interface", open_interface)];
 
 fn open_interface(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {
-    let interfaces = fields.or("interfaces", Some(Vec::new()), "[]", |value| {
+    let interfaces = fields.opt("interfaces", |value| {
         let names = Value::texts(value)?;
         if names.is_empty() || names.iter().any(String::is_empty) {
             return Err("at least one name is expected; leave it out for that of the default route".into());
         }
-        Ok(Some(names))
+        Ok(names)
     });
-    Some(Arc::new(interface::Interface { interfaces: interfaces? }))
+    Some(Arc::new(interface::Interface { interfaces: interfaces.unwrap_or_default() }))
 }
 
 impl Source for interface::Interface {

@@ -30,6 +30,7 @@ use crate::error::at;
 use crate::quota::instant::Instant;
 
 const STATE: &str = "state.json";
+const ASIDE: &str = "state.json.corrupt-";
 const PREVIOUS: &str = "state.json.previous";
 const TEMPORARY: &str = "state.json.tmp";
 const PREVIOUS_TEMPORARY: &str = "state.json.previous.tmp";
@@ -124,18 +125,20 @@ impl Documents for FileGuard<'_> {
 }
 
 impl Guard for FileGuard<'_> {
+    /// The broken state also stays where it is until a good one takes its place: a run that is cut short in between
+    /// must not find nothing and start from zero.
     fn set_aside(&mut self, at_time: Instant) -> io::Result<Option<String>> {
-        let name = self.free_name(at_time)?;
         let state = self.dir.join(STATE);
-        match fs::rename(&state, self.dir.join(&name)) {
-            Ok(()) => {
-                // What is saved from now on is not of the run before.
-                self.previous_is_kept = true;
-                Ok(Some(name))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(at(&state, &error)),
+        let Ok(metadata) = fs::metadata(&state) else { return Ok(None) };
+        // What is saved from now on is not of the run before.
+        self.previous_is_kept = true;
+        if let Some(name) = self.aside_already(&metadata) {
+            return Ok(Some(name));
         }
+        let name = self.free_name(at_time)?;
+        let aside = self.dir.join(&name);
+        fs::hard_link(&state, &aside).or_else(|_| fs::copy(&state, &aside).map(drop)).map_err(|e| at(&aside, &e))?;
+        Ok(Some(name))
     }
 
     fn save(&mut self, document: &[u8]) -> io::Result<()> {
@@ -200,14 +203,23 @@ impl FileGuard<'_> {
         copied.map(drop)
     }
 
+    /// The name under which this very file was kept by a run that was then cut short.
+    fn aside_already(&self, state: &fs::Metadata) -> Option<String> {
+        let entries = self.dir.read_dir().ok()?.flatten();
+        let mut kept = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(ASIDE));
+        let same = |found: fs::Metadata| (found.dev(), found.ino()) == (state.dev(), state.ino());
+        let found = kept.find(|entry| entry.metadata().is_ok_and(same))?;
+        Some(found.file_name().to_string_lossy().into_owned())
+    }
+
     fn free_name(&self, at_time: Instant) -> io::Result<String> {
         let form = format_description!("[year][month][day]T[hour][minute][second]Z");
         let stamp = at_time.at_offset(UtcOffset::UTC).format(form).map_err(io::Error::other)?;
-        let mut name = format!("{STATE}.corrupt-{stamp}");
+        let mut name = format!("{ASIDE}{stamp}");
         let mut count = 1;
         while fs::symlink_metadata(self.dir.join(&name)).is_ok() {
             count += 1;
-            name = format!("{STATE}.corrupt-{stamp}-{count}");
+            name = format!("{ASIDE}{stamp}-{count}");
         }
         Ok(name)
     }
@@ -393,8 +405,10 @@ mod tests {
         saved(&store, &["good"]);
         saved(&store, &["broken"]);
         let mut guard = store.lock(NONE).unwrap();
-        assert_eq!(guard.set_aside(some_time()).unwrap().as_deref(), Some("state.json.corrupt-20261121T090000Z"));
-        assert_eq!(guard.set_aside(some_time()).unwrap(), None);
+        for _ in 0..2 {
+            assert_eq!(guard.set_aside(some_time()).unwrap().as_deref(), Some("state.json.corrupt-20261121T090000Z"));
+        }
+        assert_eq!(both(&store), pair("broken", "good"), "it stays until a good one takes its place");
         guard.save(b"new").unwrap();
         guard.save(b"newer").unwrap();
         drop(guard);

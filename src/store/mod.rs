@@ -3,7 +3,7 @@
 //! Only a [`Guard`] can change anything, and a guard exists only while its holder has the lock; whoever merely looks
 //! gets [`Documents`]. Documents are bytes here: what they mean, and whether they are broken, is decided elsewhere.
 //!
-//! To add a kind of store: a file with its `Store`, its guard and the tests of [`file`].
+//! To add a kind of store: a file with its `Store`, its guard and the tests of [`mod@file`].
 
 pub mod file;
 mod load;
@@ -33,7 +33,8 @@ pub trait Documents {
 
 /// The lock, and with it the only way to change the state.
 pub trait Guard: Documents {
-    /// Keeps a broken state out of the way, under a name of its own, which is returned; none when there is no state.
+    /// Keeps a broken state under a name of its own as well, which is returned; none when there is no state. It stays in
+    /// place until the next save.
     fn set_aside(&mut self, at: Instant) -> io::Result<Option<String>>;
     /// Replaces the state so that it is the old or the new one at any instant, and the new one for good on return. The
     /// first save of a guard keeps the old state as the previous one. A state that is there already is not saved again.

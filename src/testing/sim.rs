@@ -189,7 +189,9 @@ impl World {
 
     /// Starts the machine anew: counters from zero, a new boot id. What no reading saw is lost.
     pub fn reboot(&self) {
-        let seen = self.state().and_then(|state| Some(state.sources.get("interface")?.subjects.clone()));
+        // A scenario may have broken the state; then nothing was seen.
+        let state = self.inner().current.as_deref().and_then(|document| State::read(document).ok());
+        let seen = state.and_then(|state| Some(state.sources.get("interface")?.subjects.clone()));
         let mut inner = self.inner();
         let boot = boot_id(inner.boot);
         for (name, nic) in inner.nics.clone() {
@@ -451,7 +453,7 @@ impl Documents for Holder<'_> {
 impl Guard for Holder<'_> {
     fn set_aside(&mut self, _: Instant) -> io::Result<Option<String>> {
         self.saved = true;
-        Ok(self.world.inner().current.take().map(|_| "state.json.corrupt".to_owned()))
+        Ok(self.world.inner().current.as_ref().map(|_| "state.json.corrupt".to_owned()))
     }
 
     fn save(&mut self, document: &[u8]) -> io::Result<()> {

@@ -4,6 +4,7 @@ use super::{Chat, Telegram, check_base, check_proxy, check_token};
 use crate::config::fields::{Fields, Value};
 use crate::config::secret::Keeper;
 use crate::notify::Notifier;
+use crate::secret::Secret;
 
 /// Where the Bot API is.
 const API: &str = "https://api.telegram.org";
@@ -18,7 +19,12 @@ pub fn open(fields: &Fields<'_>, keeper: &Keeper<'_>) -> Option<Box<dyn Notifier
     }
     let chat = fields.need("chat", |value| Chat::parse(&value.text_or_number()?));
     let api_base = fields.or("api_base", API.to_owned(), &format!("{API:?}"), |value| check_base(value.text()?));
-    let proxy = keeper.opt(fields, "proxy");
+    let proxy = if fields.value("proxy").is_some_and(|value| value.text().is_ok_and(|text| !text.contains('@'))) {
+        // Without a user and a password in it, it is no secret.
+        fields.opt("proxy", |value| value.text().map(Secret::new))
+    } else {
+        keeper.opt(fields, "proxy")
+    };
     if let Some(proxy) = proxy.as_ref().filter(|proxy| !proxy.expose().is_empty())
         && let Err(error) = check_proxy(proxy.expose())
     {
