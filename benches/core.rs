@@ -1,0 +1,222 @@
+//! What grows with the number of subjects: the decision core, and the state as a document and as a file.
+//!
+//! The time of each element is what the throughput says: a million elements a second are one microsecond each. Budget of
+//! the core: linear in subjects, at most three microseconds each.
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures the machine itself, not through the program")]
+
+// The program has no library: its modules are compiled in here. Not all of them is used, and of their tests nothing.
+#[path = "../src/error.rs"]
+#[allow(dead_code, unused_imports, reason = "see above")]
+mod error;
+#[path = "../src/quota/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "see above")]
+mod quota;
+#[path = "../src/store/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "see above")]
+mod store;
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Duration;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+use quota::bytes::{Amount, Percent, UnitBase};
+use quota::duration::Language;
+use quota::instant::Instant;
+use quota::meter::{Count, Counters, Identity, Reading};
+use quota::period::{Cycle, Rule, ShortMonth};
+use quota::policy::{Context, Plan, Quota, Threshold, Tier, decide};
+use quota::state::State;
+use quota::zone::Zone;
+use store::Store;
+use store::file::FileStore;
+
+const SUBJECTS: [u32; 3] = [1, 1_000, 100_000];
+
+/// The state file's size is of interest, too: it is printed once.
+const STATE_SUBJECTS: u32 = 10_000;
+
+const SOURCE: &str = "pve";
+
+/// One quota and what it looks at, run after run.
+struct World {
+    quota: Quota,
+    channels: Vec<String>,
+    state: State,
+    readings: Vec<Reading>,
+    now: Instant,
+}
+
+impl World {
+    /// So many subjects, each seen twice and at a tenth of its allowance.
+    fn of(subjects: u32) -> Self {
+        let now = Instant::parse("2026-11-21T09:00:00Z").expect("a time");
+        let identity = Identity {
+            boot: Some("0574ae5d-7107-48b3-897b-a63fc0a40a5b".into()),
+            uptime: Some(Duration::from_secs(350_735)),
+            index: None,
+        };
+        let reading = |number: u32| Reading {
+            subject: format!("qemu/{}", 100 + number),
+            at: now,
+            counters: Counters::default(),
+            identity: identity.clone(),
+            link_speed: None,
+        };
+        let mut world = Self {
+            quota: month(),
+            channels: vec!["terminal".into()],
+            state: State::default(),
+            readings: (0..subjects).map(reading).collect(),
+            now,
+        };
+        world.run();
+        world.later(Duration::from_secs(60), |_| 100_000_000_000);
+        world.run();
+        world
+    }
+
+    /// Time passes and each subject, known by its number, sends something.
+    fn later(&mut self, passed: Duration, sent: impl Fn(usize) -> u64) {
+        self.now = self.now.plus(passed);
+        for (number, reading) in self.readings.iter_mut().enumerate() {
+            reading.at = self.now;
+            reading.counters.tx += sent(number);
+            reading.identity.uptime = reading.identity.uptime.map(|uptime| uptime + passed);
+        }
+    }
+
+    fn run(&mut self) -> Plan {
+        core(&mut self.state, &self.quota, &self.channels, &self.readings, self.now)
+    }
+}
+
+/// What a run does between reading the sources and saving.
+fn core(state: &mut State, quota: &Quota, channels: &[String], readings: &[Reading], now: Instant) -> Plan {
+    let source = state.sources.entry(SOURCE.into()).or_default();
+    let oddities = source.absorb(readings, &[quota.asked()], now);
+    assert!(oddities.is_empty(), "{oddities:?}");
+    let context = Context {
+        now,
+        language: Language::En,
+        quotas: std::slice::from_ref(quota),
+        selected: &[true],
+        channels,
+        names: std::slice::from_ref(&quota.name),
+        machine: &Identity::default(),
+        withheld: None,
+    };
+    decide(&context, state)
+}
+
+/// 1 TB a month with tiers at 80, 90 and 95 %, as without a configuration.
+fn month() -> Quota {
+    let rule = Rule {
+        cycle: Cycle::Month { day: 1 },
+        at: time::Time::MIDNIGHT,
+        zone: Zone::utc(),
+        short_month: ShortMonth::LastDay,
+    };
+    let allowance = Amount::parse("1 TB", UnitBase::Thousand).expect("an amount");
+    let tier = |text: &str| Tier {
+        name: text.into(),
+        threshold: Threshold::Used(Percent::parse(text).expect("a percentage").of(allowance.bytes)),
+        key: format!("used {text}"),
+        repeat: None,
+        notify: vec!["terminal".into()],
+        actions: Vec::new(),
+        definition: String::new(),
+    };
+    Quota {
+        name: "month".into(),
+        label: None,
+        source: SOURCE.into(),
+        count: Count::Out,
+        allowance,
+        unit_base: UnitBase::Thousand,
+        row_key: format!("month {}", rule.key()),
+        rule_key: rule.key(),
+        rule,
+        subjects: Vec::new(),
+        exclude: Vec::new(),
+        pool: false,
+        since_boot: false,
+        tiers: ["80%", "90%", "95%"].map(tier).into(),
+        report: None,
+    }
+}
+
+/// Nothing to tell: so each run is like the one before, a millisecond later.
+fn quiet(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("core/nothing to tell");
+    for subjects in SUBJECTS {
+        let mut world = World::of(subjects);
+        group.throughput(Throughput::Elements(subjects.into()));
+        group.bench_function(BenchmarkId::from_parameter(subjects), |bencher| {
+            bencher.iter(|| {
+                world.later(Duration::from_millis(1), |_| 1);
+                let plan = world.run();
+                assert!(plan.tells.is_empty());
+                plan
+            });
+        });
+    }
+    group.finish();
+}
+
+/// One subject in a hundred reaches a tier, which is told.
+fn crossing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("core/1 % cross a tier");
+    for subjects in [1_000, 100_000] {
+        let mut world = World::of(subjects);
+        world.later(Duration::from_secs(60), |number| if number % 100 == 0 { 700_000_000_000 } else { 1_000_000 });
+        group.throughput(Throughput::Elements(subjects.into()));
+        group.bench_function(BenchmarkId::from_parameter(subjects), |bencher| {
+            let World { quota, channels, state, readings, now } = &world;
+            let run = |state: &mut State| {
+                let plan = core(state, quota, channels, readings, *now);
+                assert_eq!(plan.tells.len(), readings.len().div_ceil(100));
+                plan
+            };
+            bencher.iter_batched_ref(|| state.clone(), run, BatchSize::PerIteration);
+        });
+    }
+    group.finish();
+}
+
+/// From the document to the state and back, and for good onto the disk.
+fn state(criterion: &mut Criterion) {
+    let mut world = World::of(STATE_SUBJECTS);
+    let document = world.state.write().expect("a document");
+    println!("state of {STATE_SUBJECTS} subjects: {} bytes", document.len());
+    let mut group = criterion.benchmark_group("state");
+    group.throughput(Throughput::Elements(STATE_SUBJECTS.into()));
+    group.bench_function(BenchmarkId::new("read", STATE_SUBJECTS), |bencher| {
+        bencher.iter_with_large_drop(|| State::read(black_box(&document)).expect("a state"));
+    });
+    group.bench_function(BenchmarkId::new("write", STATE_SUBJECTS), |bencher| {
+        bencher.iter_with_large_drop(|| world.state.write().expect("a document"));
+    });
+    // In the target folder: a temporary one may be in memory, where an fsync costs nothing.
+    let folder = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).expect("a folder");
+    let store = FileStore::new(folder.path().to_owned());
+    group.bench_function(BenchmarkId::new("write and save", STATE_SUBJECTS), |bencher| {
+        bencher.iter(|| {
+            // Each as the run of another minute: a document that is there already would not be saved.
+            world.now = world.now.plus(Duration::from_secs(60));
+            world.state.clock.at = Some(world.now);
+            let document = world.state.write().expect("a document");
+            store.lock(Duration::ZERO).expect("the lock").save(&document).expect("saved");
+        });
+    });
+    group.finish();
+}
+
+fn settings() -> Criterion {
+    Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4)).sample_size(50)
+}
+
+criterion_group! { name = benches; config = settings(); targets = quiet, crossing, state }
+criterion_main!(benches);

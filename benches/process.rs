@@ -1,0 +1,184 @@
+//! The whole process: `check` by the default configuration with nothing to send, measured beside `/bin/true`.
+//!
+//! Both are started in turn, so that whatever else the machine does hits both, and so is the replacing of a small
+//! file with an fsync of it and of its folder, which every run owes its state. Budgets are printed beside the figures, and
+//! nothing is asserted: how long something takes depends on the machine.
+//!
+//! `NETQUOTA_BENCH_PAIRS` sets how many pairs (300), `NETQUOTA_BENCH_ROOT` the root folder (a small made-up machine;
+//! `/` for the real one). Under `cargo test`, three pairs show that it still runs.
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures the machine itself, not through the program")]
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The release binary.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_netquota");
+
+/// What it is measured beside.
+const TRUE: &str = "/bin/true";
+
+/// Times the wall time of [`TRUE`] that a run may take, two fsyncs not counted.
+const BUDGET_RATIO: f64 = 3.0;
+/// Peak memory, KiB.
+const BUDGET_PEAK: u64 = 8 * 1024;
+/// The binary, bytes.
+const BUDGET_SIZE: u64 = 6_000_000;
+
+fn main() -> io::Result<()> {
+    let pairs = pairs();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("process");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    let root =
+        env::var_os("NETQUOTA_BENCH_ROOT").map_or_else(|| machine(&folder.join("root")), |root| Ok(root.into()))?;
+    let state = folder.join("state");
+    fs::create_dir_all(&state)?;
+    let check = || check(&root, &state);
+    let empty = || Command::new(TRUE);
+
+    let round = || -> io::Result<[Duration; 3]> { Ok([run(&mut check())?, run(&mut empty())?, two_fsyncs(&state)?]) };
+    for _ in 0..pairs.div_ceil(10) {
+        round()?;
+    }
+    let rounds = (0..pairs).map(|_| round()).collect::<io::Result<Vec<_>>>()?;
+    let medians = at(&rounds, 0.5);
+    println!("{pairs} pairs, ms         median  best tenth");
+    let columns = [medians, at(&rounds, 0.1)];
+    let row =
+        |name: &str, of: fn([f64; 3]) -> f64| println!("{name:20} {:>9.3} {:>11.3}", of(columns[0]), of(columns[1]));
+    row("check", |[check, _, _]| check);
+    row(TRUE, |[_, empty, _]| empty);
+    row("two fsyncs", |[_, _, fsyncs]| fsyncs);
+    row("allowed", allowed);
+    row("times without fsyncs", |[check, empty, fsyncs]| (check - fsyncs) / empty);
+    println!("budget               {:>9.3} {}", BUDGET_RATIO, verdict(medians[0] <= allowed(medians)));
+    let peak = peak(&mut check())?;
+    println!("peak memory          {peak:>9} KiB, budget {BUDGET_PEAK} {}", verdict(peak <= BUDGET_PEAK));
+    let size = fs::metadata(PROGRAM)?.len();
+    let of = if cfg!(debug_assertions) { "; not a release binary" } else { "" };
+    println!("binary               {size:>9} bytes, budget {BUDGET_SIZE} {}{of}", verdict(size <= BUDGET_SIZE));
+    Ok(())
+}
+
+/// `cargo bench` passes `--bench`, `cargo test` does not.
+fn pairs() -> usize {
+    let usual = if env::args().any(|arg| arg == "--bench") { 300 } else { 3 };
+    env::var("NETQUOTA_BENCH_PAIRS").ok().and_then(|pairs| pairs.parse().ok()).unwrap_or(usual)
+}
+
+fn verdict(met: bool) -> &'static str {
+    if met { "(met)" } else { "(NOT met)" }
+}
+
+/// Milliseconds a run may take.
+fn allowed([_, empty, fsyncs]: [f64; 3]) -> f64 {
+    empty * BUDGET_RATIO + fsyncs
+}
+
+/// Each of the three times, in milliseconds, that this part of the rounds did not exceed.
+fn at(rounds: &[[Duration; 3]], part: f64) -> [f64; 3] {
+    [0, 1, 2].map(|which| {
+        let mut times: Vec<Duration> = rounds.iter().map(|round| round[which]).collect();
+        times.sort_unstable();
+        let index = (times.len() as f64 * part) as usize;
+        times.get(index).copied().unwrap_or_default().as_secs_f64() * 1000.0
+    })
+}
+
+/// A machine with one interface and a default route through it.
+fn machine(root: &Path) -> io::Result<PathBuf> {
+    let files = [
+        ("sys/class/net/lo/type", "772\n"),
+        ("sys/class/net/lo/ifindex", "1\n"),
+        ("sys/class/net/eth0/type", "1\n"),
+        ("sys/class/net/eth0/ifindex", "2\n"),
+        ("sys/class/net/eth0/iflink", "2\n"),
+        ("sys/class/net/eth0/operstate", "up\n"),
+        ("sys/class/net/eth0/speed", "10000\n"),
+        ("sys/class/net/eth0/uevent", "INTERFACE=eth0\nIFINDEX=2\n"),
+        ("sys/class/net/eth0/device/vendor", "0x1af4\n"),
+        ("sys/class/net/eth0/statistics/rx_bytes", "76534313\n"),
+        ("sys/class/net/eth0/statistics/tx_bytes", "24413100\n"),
+        ("proc/sys/kernel/random/boot_id", "0574ae5d-7107-48b3-897b-a63fc0a40a5b\n"),
+        ("proc/sys/kernel/hostname", "bench\n"),
+        ("proc/uptime", "350735.47 234388.90\n"),
+        (
+            "proc/net/route",
+            "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+             eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n",
+        ),
+        ("etc/timezone", "Etc/UTC\n"),
+    ];
+    for (name, text) in files {
+        let path = root.join(name);
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(path, text)?;
+    }
+    Ok(root.to_owned())
+}
+
+/// As cron starts it: hardly any environment, and nobody at a terminal.
+fn check(root: &Path, state: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.arg("--root").arg(root).arg("--state-dir").arg(state).arg("check");
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", state);
+    command
+}
+
+fn run(command: &mut Command) -> io::Result<Duration> {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let start = Instant::now();
+    let status = command.status()?;
+    let time = start.elapsed();
+    // A run that did something else is no measurement.
+    if status.success() { Ok(time) } else { Err(io::Error::other(format!("{command:?}: {status}"))) }
+}
+
+/// A small file replaced for good, as the state is. The renaming lies between the two: without it the folder's fsync
+/// would find nothing left to write.
+fn two_fsyncs(folder: &Path) -> io::Result<Duration> {
+    let (temporary, path) = (folder.join("probe.tmp"), folder.join("probe"));
+    let start = Instant::now();
+    let mut file = File::create(&temporary)?;
+    file.write_all(&[b'x'; 800])?;
+    file.sync_all()?;
+    fs::rename(temporary, path)?;
+    File::open(folder)?.sync_all()?;
+    Ok(start.elapsed())
+}
+
+/// KiB of memory the process had at the most, as the kernel has counted at its very end: it is held there by a standard
+/// output that takes no more, which costs the document of `--json` on top.
+fn peak(command: &mut Command) -> io::Result<u64> {
+    let (reader, writer) = io::pipe()?;
+    let mut filler = writer.try_clone()?;
+    let filling = thread::spawn(move || while filler.write_all(&[b'x'; 4096]).is_ok() {});
+    let mut child = command.arg("--json").stdin(Stdio::null()).stdout(writer).spawn()?;
+    let peak = peak_once_held(&child);
+    // Both who wait for the pipe get an error now.
+    drop(reader);
+    child.wait()?;
+    filling.join().ok();
+    peak
+}
+
+/// The process is at its end when its figure has not changed for a while.
+fn peak_once_held(child: &Child) -> io::Result<u64> {
+    let path = format!("/proc/{}/status", child.id());
+    let mut peaks = Vec::new();
+    while peaks.len() < 20 || peaks[peaks.len() - 20..].iter().any(|peak| Some(peak) != peaks.last()) {
+        thread::sleep(Duration::from_millis(10));
+        let status = fs::read_to_string(&path)?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let figure = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        peaks.push(figure.ok_or_else(|| io::Error::other(format!("{path}: no VmHWM")))?);
+    }
+    Ok(peaks.last().copied().unwrap_or_default())
+}
