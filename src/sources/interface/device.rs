@@ -54,6 +54,8 @@ pub(super) struct Device {
     pub(super) index: Option<u64>,
     /// `iflink` where it names another device: the one below, or the other end of a veth pair.
     link: Option<u64>,
+    /// What lies directly below, looked up when it is first asked for: a pattern asks of each device for each other.
+    lower: OnceCell<BTreeSet<String>>,
 }
 
 impl<'a> Devices<'a> {
@@ -91,6 +93,12 @@ impl<'a> Devices<'a> {
     /// kernels since 3.14, and the older ways are asked as well.
     pub(super) fn lower(&self, name: &str) -> Vec<&str> {
         let Some(device) = self.get(name) else { return Vec::new() };
+        let found = device.lower.get_or_init(|| self.look_below(device));
+        found.iter().filter_map(|lower| Some(self.devices.get_key_value(lower)?.0.as_str())).collect()
+    }
+
+    fn look_below(&self, device: &Device) -> BTreeSet<String> {
+        let name = &device.name;
         let mut found: BTreeSet<String> =
             device.entries.iter().filter_map(|entry| entry.strip_prefix("lower_")).map(str::to_owned).collect();
         found.extend(self.host.list(Path::new(&format!("{NET}/{name}/brif"))).unwrap_or_default());
@@ -99,7 +107,7 @@ impl<'a> Devices<'a> {
         let members = self.masters().iter().filter(|(_, master)| *master == name);
         found.extend(members.map(|(member, _)| member.clone()));
         found.remove(name);
-        found.iter().filter_map(|lower| Some(self.devices.get_key_value(lower)?.0.as_str())).collect()
+        found
     }
 
     /// The device whose index the `iflink` of this one names.
@@ -140,6 +148,7 @@ impl<'a> Devices<'a> {
             kind: kind.to_owned(),
             index,
             link: number("iflink").filter(|link| *link != 0 && Some(*link) != index),
+            lower: OnceCell::new(),
         }
     }
 }
