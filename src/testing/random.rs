@@ -213,6 +213,10 @@ impl Year {
         let ledger = state.sources["interface"].subjects["eth0"].ledgers.values().next().unwrap().clone();
         let of_last = |ledger: &Ledger| ledger.last.as_ref().map_or(0, |last| last.used.tx + last.between.tx);
         if let Some(before) = &self.books.ledger {
+            if ledger.period.start < before.period.start {
+                // What was done on a visit to a period that had not come yet does not count for it when it comes.
+                self.books.shutdowns.retain(|(period, _), _| *period <= ledger.period.start);
+            }
             if ledger.period.start > before.period.start {
                 self.books.closed += of_last(&ledger);
             } else if ledger.period.start < before.period.start && ledger.last.is_none() {
