@@ -382,9 +382,11 @@ impl Round<'_, '_> {
         if row.period == period {
             return;
         }
-        if let Some(known) = row.before.iter().position(|past| past.period == period) {
-            row.tiers = row.before.remove(known).tiers;
-        } else if period > row.period {
+        if period < row.period {
+            if let Some(known) = row.before.iter().position(|past| past.period == period) {
+                row.tiers = row.before.remove(known).tiers;
+            }
+        } else {
             row.turn_over();
             if let Some(closed) = &look.view.ledger.last {
                 let item = message::reset(self.context, &look.view, closed);
@@ -392,6 +394,8 @@ impl Round<'_, '_> {
             }
         }
         row.period = period;
+        // What a clock that ran ahead has marked there did not happen in that period.
+        row.before.retain(|past| past.period < period);
     }
 
     /// The tiers of usage: one message for the highest newly reached, and the actions of every one reached.
