@@ -23,11 +23,12 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 use quota::bytes::{Amount, Percent, UnitBase};
+use quota::decide::decide;
 use quota::duration::Language;
 use quota::instant::Instant;
 use quota::meter::{Count, Counters, Identity, Reading};
 use quota::period::{Cycle, Rule, ShortMonth};
-use quota::policy::{Context, Plan, Quota, Threshold, Tier, decide};
+use quota::policy::{Context, Plan, Quota, Threshold, Tier};
 use quota::state::State;
 use quota::zone::Zone;
 use store::Store;

@@ -4,23 +4,23 @@
 //! machine; each outcome is saved as soon as it is known; a message is tried before its tier's action and never
 //! blocks it; the whole has a deadline, of which reading takes at most half and messages before actions a fifth.
 
+mod act;
 mod meter;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, NamedAction, PublicAddress, fields};
-use crate::enforce::{Order, Outcome};
+use crate::config::{Config, PublicAddress, fields};
 use crate::error::{Error, Exit, Result};
 use crate::host::{Host, Request};
 use crate::notify::deliver::Post;
 use crate::quota::clock::{News, Verdict};
+use crate::quota::decide;
 use crate::quota::instant::Instant;
 use crate::quota::message::{self, Notice};
 use crate::quota::meter::Identity;
-use crate::quota::policy::{self, Context, Plan, Quota, Step, Tier, View, Withheld};
-use crate::quota::state::{Address, Deed, Outbox, Problem, State, Status};
+use crate::quota::policy::{self, Context, Plan, Quota, View, Withheld};
+use crate::quota::state::{Address, Outbox, Problem, State};
 use crate::quota::text::Item;
 use crate::sources::{self, Asking, Said};
 use crate::store::{self, Broken, Guard, LockError, Store};
@@ -232,14 +232,14 @@ impl<'a> Run<'a> {
             self.config.quotas.iter().zip(&self.selected).filter(|(quota, selected)| **selected && quota.pool)
         {
             if let Some(source) = state.sources.get_mut(&quota.source) {
-                policy::sum_pool(quota, &self.config.quota_names, source, self.clock.now);
+                decide::sum_pool(quota, &self.config.quota_names, source, self.clock.now);
             }
         }
     }
 
     fn decide(&mut self, state: &mut State) -> Plan {
         let context = self.context();
-        let plan = policy::decide(&context, state);
+        let plan = decide::decide(&context, state);
         self.trace_figures(state);
         self.problems.extend(plan.problems.iter().cloned());
         self.trace.extend(plan.reasons.iter().cloned());
@@ -350,69 +350,6 @@ impl<'a> Run<'a> {
         state.address.as_ref().map(|address| address.text.clone())
     }
 
-    /// Does what is due, one after the other: recorded before it is tried, its outcome saved at once.
-    fn enforce(&mut self, guard: &mut dyn Guard, state: &mut State, plan: &Plan) -> Result<()> {
-        let mut steps: Vec<&Step> = plan.steps.iter().collect();
-        // One that failed before, perhaps by hanging, must not keep the others waiting.
-        steps.sort_by_key(|step| step.tries);
-        for step in steps {
-            let quota = &self.config.quotas[step.quota];
-            let tier = &quota.tiers[step.tier];
-            let Some(action) = self.config.actions.iter().find(|action| action.rule.name == step.action) else {
-                continue;
-            };
-            let left = self.config.deadline.saturating_sub(self.host.elapsed());
-            if left < action.action.timeout().min(LEAST) {
-                self.problem(&step_key(step, quota), format!("action {:?}: no time left in this run", step.action));
-                continue;
-            }
-            let Some(deed) = deed_mut(state, quota, tier, step) else { continue };
-            deed.status = Status::Started;
-            deed.at = self.clock.now;
-            deed.tries += 1;
-            deed.machine = Some(self.machine.clone());
-            save(guard, state)?;
-            let mut facts = step.facts.clone();
-            facts.push(("NETQUOTA_HOST".into(), self.config.host_name.clone()));
-            let order =
-                Order { facts: &facts, withheld: &self.config.withheld, timeout: action.action.timeout().min(left) };
-            let outcome = action.action.apply(&**self.host, &order);
-            self.conclude(state, step, action, outcome);
-            save(guard, state)?;
-        }
-        Ok(())
-    }
-
-    fn conclude(&mut self, state: &mut State, step: &Step, action: &NamedAction, outcome: Outcome) {
-        let redact = |text: &str| self.config.secrets.iter().fold(text.to_owned(), |text, secret| secret.redact(&text));
-        let quota = &self.config.quotas[step.quota];
-        let tier = &quota.tiers[step.tier];
-        let Some(deed) = deed_mut(state, quota, tier, step) else { return };
-        let tries = deed.tries;
-        let why = match outcome {
-            Outcome::Done { output } => {
-                (deed.status, deed.output) = (Status::Done, redact(&output));
-                return;
-            }
-            Outcome::Issued { output } => {
-                deed.output = redact(&output);
-                return;
-            }
-            Outcome::Failed { why } => redact(&why),
-        };
-        deed.status = if tries < policy::TRIES { Status::Failed } else { Status::GivenUp };
-        deed.output.clone_from(&why);
-        self.problem(
-            &step_key(step, quota),
-            format!("action {:?} for {}: {}", step.action, step.subject, why.lines().next().unwrap_or_default()),
-        );
-        let Some(source) = state.sources.get_mut(&quota.source) else { return };
-        let Some(subject) = quota.subject_mut(source, &step.subject) else { return };
-        let Some(view) = View::of(quota, &step.subject, subject) else { return };
-        let item = message::failed(&self.context(), &view, &action.rule, tries, &why);
-        self.put_all(state, &item);
-    }
-
     fn save_outcomes(mut self, guard: &mut dyn Guard, mut state: State) -> Result<Report> {
         let untold = self.note_problems(&mut state);
         state.outbox.retain(|_, outbox| *outbox != Outbox::default());
@@ -491,18 +428,6 @@ pub fn save(guard: &mut dyn Guard, state: &State) -> Result<()> {
     guard.save(&document).map_err(|error| Error::failed(error.to_string()))
 }
 
-/// An action that may take long is not started with less than this left: cut short, it would count as failed.
-const LEAST: Duration = Duration::from_secs(10);
-
-fn step_key(step: &Step, quota: &Quota) -> String {
-    format!("action/{}/{}/{}", step.action, quota.name, step.subject)
-}
-
-fn deed_mut<'s>(state: &'s mut State, quota: &Quota, tier: &Tier, step: &Step) -> Option<&'s mut Deed> {
-    let subject = quota.subject_mut(state.sources.get_mut(&quota.source)?, &step.subject)?;
-    subject.rows.get_mut(&quota.row_key)?.tiers.get_mut(&tier.key)?.deeds.get_mut(&step.action)
-}
-
 /// Which quotas are looked at: all, or those named themselves or by their source.
 fn select(config: &Config, only: &[String]) -> Result<Vec<bool>> {
     let names = || {
@@ -515,26 +440,6 @@ fn select(config: &Config, only: &[String]) -> Result<Vec<bool>> {
     }
     let selected = |quota: &Quota| only.is_empty() || only.contains(&quota.name) || only.contains(&quota.source);
     Ok(config.quotas.iter().map(selected).collect())
-}
-
-/// The state folder: the command line's, the configuration's, systemd's, else the usual one.
-pub fn state_dir(
-    host: &dyn Host,
-    explicit: Option<&Path>,
-    config: &Config,
-    root_user: bool,
-) -> Result<std::path::PathBuf> {
-    let given = explicit.map(Path::to_owned).or_else(|| config.state_dir.clone());
-    let systemd = || host.env("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(Into::into));
-    if let Some(folder) = given.or_else(systemd) {
-        return Ok(folder);
-    }
-    if root_user {
-        return Ok("/var/lib/netquota".into());
-    }
-    let home = host.env("XDG_STATE_HOME").or_else(|| host.env("HOME").map(|home| format!("{home}/.local/state")));
-    let home = home.ok_or_else(|| Error::usage("no state directory: give --state-dir"))?;
-    Ok(Path::new(&home).join("netquota"))
 }
 
 /// Reads and meters what one quota looks at, and decides nothing; the state, the time and what was wrong.

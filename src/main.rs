@@ -101,7 +101,7 @@ fn need(command: &Command) -> Need {
 }
 
 fn state_dir(host: &dyn Host, cli: &Cli, config: &Config) -> Result<PathBuf> {
-    check::state_dir(host, cli.state_dir.as_deref(), config, rustix::process::geteuid().is_root())
+    config::state_dir(host, cli.state_dir.as_deref(), config, rustix::process::geteuid().is_root())
 }
 
 fn print(host: &dyn Host, text: &str) -> Result<Exit> {

@@ -342,3 +342,18 @@ fn read_action(name: String, fields: Fields<'_>) -> Option<NamedAction> {
     let settings = format!("{rule:?} {}", action.settings());
     Some(NamedAction { rule, settings, action })
 }
+
+/// The state folder: the command line's, the configuration's, systemd's, else the usual one.
+pub fn state_dir(host: &dyn Host, explicit: Option<&Path>, config: &Config, root_user: bool) -> Result<PathBuf> {
+    let given = explicit.map(Path::to_owned).or_else(|| config.state_dir.clone());
+    let systemd = || host.env("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(Into::into));
+    if let Some(folder) = given.or_else(systemd) {
+        return Ok(folder);
+    }
+    if root_user {
+        return Ok("/var/lib/netquota".into());
+    }
+    let home = host.env("XDG_STATE_HOME").or_else(|| host.env("HOME").map(|home| format!("{home}/.local/state")));
+    let home = home.ok_or_else(|| Error::usage("no state directory: give --state-dir"))?;
+    Ok(Path::new(&home).join("netquota"))
+}

@@ -1,7 +1,7 @@
 //! Whether the wall clock can be believed.
 //!
 //! A time before the last run's, or more than 400 days after it, moves no period and resets nothing until a
-//! server's clock agrees or the new time has held for an hour (contract, section 4, rule 6). Until then the
+//! server's clock agrees or the new time has held for an hour. Until then the
 //! run goes on at the last believed time. Steps back of up to a minute are what time servers do: the run is
 //! then simply at the last believed time.
 

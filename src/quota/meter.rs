@@ -172,7 +172,7 @@ pub struct Delta {
     pub fell: bool,
 }
 
-/// 100 Gbit/s in bytes per second: faster than this is flagged (contract, section 4).
+/// 100 Gbit/s in bytes per second: faster than this is flagged: no server's link carries it.
 const PLAUSIBLE: u64 = 12_500_000_000;
 
 impl Delta {

@@ -3,6 +3,7 @@
 pub mod absorb;
 pub mod bytes;
 pub mod clock;
+pub mod decide;
 pub mod duration;
 pub mod forecast;
 pub mod glob;
@@ -14,4 +15,5 @@ pub mod period;
 pub mod policy;
 pub mod state;
 pub mod text;
+mod turn;
 pub mod zone;

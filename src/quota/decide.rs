@@ -1,0 +1,328 @@
+//! What follows from usage: which tiers are reached, what is told, and which actions are due.
+//!
+//! [`decide`] changes the marks in the state and returns a [`Plan`]. Running it again with nothing new yields an
+//! empty plan.
+//!
+//! Invariant: a tier is told once a period and whenever its repetition is due, always the highest reached; what is
+//! told and what is due is marked in the same step.
+
+use std::collections::BTreeMap;
+
+use super::absorb::sum;
+use super::instant::Instant;
+use super::message;
+use super::meter::Ledger;
+use super::period::Rule;
+use super::policy::{Context, POOL, Plan, Quota, Report, Tell, Threshold, Tier, View, Withheld, due_again};
+use super::state::{Past, Row, SourceState, State, Status, Subject, TierMark};
+use super::text::Item;
+use super::turn::Turn;
+
+/// Decides everything for the quotas looked at; after a broken state for all, since what is reached counts as passed.
+pub fn decide(context: &Context<'_>, state: &mut State) -> Plan {
+    let mut plan = Plan::default();
+    let all = context.withheld == Some(Withheld::Recovered);
+    for (index, quota) in context.quotas.iter().enumerate().filter(|(index, _)| all || context.selected[*index]) {
+        let Some(source) = state.sources.get_mut(&quota.source) else { continue };
+        if source.good == Some(context.now)
+            && source.health.is_empty()
+            && !source.subjects.keys().any(|name| quota.selects(name))
+        {
+            let text = format!("quota {:?}: no subject of source {:?} matches it", quota.name, quota.source);
+            plan.problems.push((format!("quota/{}", quota.name), text));
+        }
+        let mut round = Round { context, index, quota, plan: &mut plan };
+        if quota.pool {
+            if let Some(pool) = sum_pool(quota, context.names, source, context.now) {
+                round.subject(POOL, pool);
+            }
+        } else {
+            for (name, subject) in source.subjects.iter_mut().filter(|(name, _)| quota.selects(name)) {
+                round.subject(name, subject);
+            }
+        }
+    }
+    lapse(context, state);
+    plan
+}
+
+/// What quotas and tiers remember that are not configured any more: nothing of it is armed or due when they come back.
+fn lapse(context: &Context<'_>, state: &mut State) {
+    let configured = |row: &Row| context.quotas.iter().any(|q| q.name == row.quota && q.rule_key == row.rule);
+    for source in state.sources.values_mut() {
+        for subject in source.subjects.values_mut().chain(source.pools.values_mut()) {
+            for row in subject.rows.values_mut().filter(|row| !configured(row)) {
+                row.tiers.values_mut().for_each(TierMark::lapse);
+            }
+        }
+    }
+}
+
+/// The quota's pool, brought up to date with its members; none without any. A quota that was renamed keeps its pool.
+pub fn sum_pool<'s>(
+    quota: &Quota,
+    names: &[String],
+    source: &'s mut SourceState,
+    now: Instant,
+) -> Option<&'s mut Subject> {
+    let SourceState { subjects, pools, .. } = source;
+    let selected = subjects.iter().filter(|(name, _)| quota.selects(name));
+    let members: Vec<&Subject> = selected.map(|(_, subject)| subject).collect();
+    if members.is_empty() {
+        return None;
+    }
+    if !pools.contains_key(&quota.name) {
+        let orphan =
+            |(name, pool): &(&String, &Subject)| !names.contains(name) && pool.ledgers.contains_key(&quota.rule_key);
+        let orphan = pools.iter().find(orphan).map(|(name, _)| name.clone());
+        let pool = orphan.and_then(|name| pools.remove(&name)).unwrap_or_default();
+        pools.insert(quota.name.clone(), pool);
+    }
+    let pool = pools.get_mut(&quota.name)?;
+    sum(pool, &members, &quota.asked(), now);
+    Some(pool)
+}
+
+/// One quota's turn.
+pub(super) struct Round<'a, 'p> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) index: usize,
+    pub(super) quota: &'a Quota,
+    pub(super) plan: &'p mut Plan,
+}
+
+/// A subject's turn within it.
+pub(super) struct Look<'v> {
+    pub(super) view: View<'v>,
+}
+
+impl Round<'_, '_> {
+    fn subject(&mut self, name: &str, subject: &mut Subject) {
+        let (now, quota) = (self.context.now, self.quota);
+        let Subject { series, ledgers, rows, fresh, .. } = subject;
+        let (Some(series), Some(ledger)) = (series.as_ref(), ledgers.get(&quota.rule_key)) else { return };
+        let used = ledger.used(quota.count);
+        let view = View { quota, subject: name, ledger, fresh: *fresh, as_of: series.at, used };
+        let look = Look { view };
+        if !rows.contains_key(&quota.row_key) {
+            let row = self.adopt(rows, ledger);
+            if row.is_none() && rows.values().any(|row| row.quota == quota.name) && ledger.since > ledger.period.start {
+                let item = message::rule_changed(self.context, &look.view);
+                self.tell_all(item);
+            }
+            rows.insert(quota.row_key.clone(), row.unwrap_or_else(|| Row::new(quota, ledger, now)));
+        }
+        let Some(row) = rows.get_mut(&quota.row_key) else { return };
+        self.follow_period(&look, row);
+        self.exhaustion(&look, row);
+        self.usage(&look, row);
+        self.report(&look, row);
+    }
+
+    /// The row of a quota that is no longer there, with the same rule and count in the same period: this one renamed.
+    fn adopt(&self, rows: &mut BTreeMap<String, Row>, ledger: &Ledger) -> Option<Row> {
+        let quota = self.quota;
+        let renamed = |row: &Row| {
+            let same = (&row.rule, row.count, row.period) == (&quota.rule_key, quota.count, ledger.period.start);
+            same && !self.context.names.contains(&row.quota)
+        };
+        let key = rows.iter().find(|(_, row)| renamed(row)).map(|(key, _)| key.clone())?;
+        let row = rows.remove(&key)?;
+        Some(Row { quota: quota.name.clone(), ..row })
+    }
+
+    /// A new period arms all tiers anew; a clock that is set back brings the old marks back.
+    fn follow_period(&mut self, look: &Look<'_>, row: &mut Row) {
+        let period = look.view.ledger.period.start;
+        if row.period == period {
+            return;
+        }
+        if period < row.period {
+            if let Some(known) = row.before.iter().position(|past| past.period == period) {
+                row.tiers = row.before.remove(known).tiers;
+            }
+        } else {
+            row.turn_over();
+            if let Some(closed) = &look.view.ledger.last {
+                let item = message::reset(self.context, &look.view, closed);
+                self.tell_all(item);
+            }
+        }
+        row.period = period;
+        // What a clock that ran ahead has marked there did not happen in that period.
+        row.before.retain(|past| past.period < period);
+    }
+
+    /// The tiers of usage: one message for the highest newly reached, and the actions of every one reached.
+    fn usage(&mut self, look: &Look<'_>, row: &mut Row) {
+        let quota = self.quota;
+        let certain = look.view.ledger.certain(quota.count);
+        let mut reached = Vec::new();
+        let (mut news, mut standing) = (false, Vec::new());
+        for (index, tier) in quota.tiers.iter().enumerate() {
+            let Threshold::Used(at) = tier.threshold else { continue };
+            if !row.tiers.contains_key(&tier.key) {
+                row.tiers.insert(tier.key.clone(), TierMark::default());
+            }
+            let Some(mark) = row.tiers.get_mut(&tier.key) else { continue };
+            if look.view.used < at {
+                self.unreached(look, tier, mark);
+                continue;
+            }
+            reached.push(index);
+            if !tier.actions.is_empty() {
+                let mut turn = Turn { round: self, look, index, tier, certain: certain >= at };
+                news |= turn.actions(mark);
+                standing.extend(turn.standing(mark));
+            }
+        }
+        if row.tiers.len() > quota.tiers.len() {
+            let configured = |key: &str| quota.tiers.iter().any(|tier| tier.key == key);
+            row.tiers.iter_mut().filter(|(key, _)| !configured(key)).for_each(|(_, mark)| mark.lapse());
+        }
+        self.ladder(look, row, &reached, news, &standing);
+    }
+
+    /// `exhausted_within`: told like the others on a ladder of its own, and left only well below.
+    fn exhaustion(&mut self, look: &Look<'_>, row: &mut Row) {
+        let mut tiers = self.quota.tiers.iter().enumerate();
+        if !tiers.any(|(_, tier)| matches!(tier.threshold, Threshold::ExhaustedWithin(_))) {
+            return;
+        }
+        // Silence brings no exhaustion nearer, and what is used up already is the other tiers' matter.
+        let Some(forecast) = look.view.forecast().filter(|_| look.view.fresh && look.view.remaining() > 0) else {
+            return;
+        };
+        let left = forecast.exhausted_at.map(|at| at.since(self.context.now));
+        let mut reached = Vec::new();
+        for (index, tier) in self.quota.tiers.iter().enumerate() {
+            let Threshold::ExhaustedWithin(within) = tier.threshold else { continue };
+            let mark = row.tiers.entry(tier.key.clone()).or_default();
+            let limit = if mark.told.is_some() { within + within / 4 } else { within };
+            if left.is_some_and(|left| left <= limit) {
+                reached.push(index);
+            } else {
+                mark.told = None;
+            }
+        }
+        self.ladder(look, row, &reached, false, &[]);
+    }
+
+    fn unreached(&mut self, look: &Look<'_>, tier: &Tier, mark: &mut TierMark) {
+        mark.told = None;
+        if tier.actions.is_empty() {
+            return;
+        }
+        if mark.armed.as_ref() != Some(&tier.definition) {
+            mark.armed = Some(tier.definition.clone());
+        }
+        let called_off = mark.deeds.values().any(|deed| deed.status == Status::Announced);
+        mark.deeds.retain(|_, deed| {
+            !matches!(deed.status, Status::Announced | Status::Failed) && deed.definition == tier.definition
+        });
+        if called_off {
+            let item = message::called_off(self.context, &look.view, tier);
+            self.tell_all(item);
+        }
+    }
+
+    /// Tells the highest tier reached when it is new or its repetition is due; lower ones count as passed.
+    fn ladder(&mut self, look: &Look<'_>, row: &mut Row, reached: &[usize], news: bool, standing: &[String]) {
+        let Some(&highest) = reached.last() else { return };
+        let now = self.context.now;
+        let tiers = &self.quota.tiers;
+        let fresh: Vec<usize> = reached
+            .iter()
+            .copied()
+            .filter(|&i| row.tiers.get(&tiers[i].key).is_some_and(|m| m.told.is_none()))
+            .collect();
+        let told = row.tiers.get(&tiers[highest].key).and_then(|mark| mark.told);
+        let again = match (told, tiers[highest].repeat) {
+            (Some(told), Some(repeat)) => look.view.fresh && due_again(told, repeat, now),
+            _ => false,
+        };
+        for &index in reached {
+            if let Some(mark) = row.tiers.get_mut(&tiers[index].key)
+                && (mark.told.is_none() || (again && index == highest))
+            {
+                mark.told = Some(now);
+            }
+        }
+        if self.context.withheld == Some(Withheld::Recovered) {
+            return;
+        }
+        let is_new = fresh.contains(&highest);
+        if is_new || again || news {
+            let mut to = tiers[highest].notify.clone();
+            for name in fresh.iter().filter(|_| is_new).flat_map(|&index| &tiers[index].notify) {
+                if !to.contains(name) {
+                    to.push(name.clone());
+                }
+            }
+            let item = message::alert(self.context, &look.view, &tiers[highest], standing);
+            self.reason(look, &format!("tier {} told", tiers[highest].name));
+            self.plan.tells.push(Tell { to, item });
+        }
+    }
+
+    fn report(&mut self, look: &Look<'_>, row: &mut Row) {
+        let now = self.context.now;
+        let due = match self.quota.report {
+            None => None,
+            Some(Report::Every(every)) => due_again(row.reported, every, now).then(|| {
+                let on_time = row.reported.plus(every);
+                if now.since(on_time) < every { on_time } else { now }
+            }),
+            Some(Report::At(at)) => Some(latest(&self.quota.rule, at, now)).filter(|due| *due > row.reported),
+        };
+        if let Some(due) = due {
+            row.reported = due;
+            let item = message::report(self.context, &look.view);
+            self.tell_all(item);
+        }
+    }
+
+    pub(super) fn tell_all(&mut self, item: Item) {
+        self.plan.tells.push(Tell { to: self.context.channels.to_vec(), item });
+    }
+
+    pub(super) fn reason(&mut self, look: &Look<'_>, text: &str) {
+        self.plan.reasons.push(format!("quota {:?}, {}: {text}", self.quota.name, look.view.subject));
+    }
+}
+
+impl Row {
+    fn new(quota: &Quota, ledger: &Ledger, now: Instant) -> Self {
+        Self {
+            quota: quota.name.clone(),
+            count: quota.count,
+            rule: quota.rule_key.clone(),
+            period: ledger.period.start,
+            tiers: BTreeMap::new(),
+            reported: now,
+            before: Vec::new(),
+        }
+    }
+
+    /// Keeps the marks of the period that ends; the tiers of the new one stay armed and are otherwise blank.
+    fn turn_over(&mut self) {
+        let blank = |(key, mark): (&String, &TierMark)| {
+            (key.clone(), TierMark { armed: mark.armed.clone(), ..TierMark::default() })
+        };
+        let tiers = self.tiers.iter().map(blank).collect();
+        self.before.retain(|past| past.tiers.values().any(|mark| !mark.deeds.is_empty()));
+        self.before.drain(..self.before.len().saturating_sub(PASTS));
+        self.before.push(Past { period: self.period, tiers: std::mem::replace(&mut self.tiers, tiers) });
+    }
+}
+
+/// Periods in which something was done that are remembered, but for the last.
+const PASTS: usize = 24;
+
+/// The latest time of day `at` that has come, in the rule's zone.
+fn latest(rule: &Rule, at: time::Time, now: Instant) -> Instant {
+    let today = rule.zone.local(now).date();
+    let of = |date: time::Date| rule.zone.instant(time::PrimitiveDateTime::new(date, at));
+    let due = of(today);
+    if due <= now { due } else { today.previous_day().map_or(due, of) }
+}

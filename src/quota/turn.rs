@@ -1,0 +1,210 @@
+//! The turn of a tier that is reached: its actions, from announced to done.
+//!
+//! Invariant: an action is due only for a tier reached without unsure or implausible bytes, on a figure of this
+//! very run, armed or announced long enough ago.
+
+use std::time::Duration;
+
+use super::decide::{Look, Round};
+use super::duration::Language;
+use super::message;
+use super::policy::{ActionRule, Effect, Hold, Step, TRIES, Tell, Tier, View, Withheld, due_again};
+use super::state::{Deed, Status, TierMark};
+
+/// A shutdown whose effect has not been seen is tried again after this.
+const UNSEEN: Duration = Duration::from_secs(600);
+
+/// A reached tier's turn: its actions.
+pub(super) struct Turn<'r, 'a, 'p, 'v> {
+    pub(super) round: &'r mut Round<'a, 'p>,
+    pub(super) look: &'r Look<'v>,
+    pub(super) index: usize,
+    pub(super) tier: &'r Tier,
+    pub(super) certain: bool,
+}
+
+impl Turn<'_, '_, '_, '_> {
+    /// Moves the tier's actions on; whether one is newly decided.
+    pub(super) fn actions(&mut self, mark: &mut TierMark) -> bool {
+        let mut news = false;
+        let armed = mark.armed.as_ref() == Some(&self.tier.definition);
+        for action in &self.tier.actions {
+            if self.round.context.withheld == Some(Withheld::Recovered) {
+                self.pass(action, mark);
+                continue;
+            }
+            if mark.deeds.get(&action.name).is_some_and(|deed| self.is_void(action, deed)) {
+                mark.deeds.remove(&action.name);
+            }
+            if !mark.deeds.contains_key(&action.name) {
+                mark.deeds.insert(action.name.clone(), self.announce(action, armed));
+                news = true;
+            }
+            if let Some(deed) = mark.deeds.get_mut(&action.name) {
+                self.advance(action, deed);
+            }
+        }
+        news
+    }
+
+    /// After a broken state nobody knows what was done already: it counts as passed.
+    fn pass(&self, action: &ActionRule, mark: &mut TierMark) {
+        let open = |deed: &Deed| {
+            matches!(
+                (deed.status, action.effect),
+                (Status::Announced | Status::Failed, _) | (Status::Started, Effect::Exit)
+            )
+        };
+        if mark.deeds.get(&action.name).is_none_or(open) {
+            mark.deeds.insert(action.name.clone(), self.deed(Status::Passed));
+        }
+    }
+
+    /// Where the tier's actions stand, for the message.
+    pub(super) fn standing(&self, mark: &TierMark) -> Vec<String> {
+        let context = self.round.context;
+        let stands = |action: &ActionRule| {
+            let deed = mark.deeds.get(&action.name)?;
+            let due = deed.due.unwrap_or(deed.at);
+            let waits = self.held_back(action).filter(|_| due <= context.now);
+            Some(match (deed.status, waits) {
+                (Status::Announced | Status::Failed, Some(hold)) => message::waits(context.language, action, hold),
+                (Status::Announced, None) => {
+                    message::announced(context, &self.look.view, action, due, due == deed.at.plus(action.announce))
+                }
+                (Status::Failed, None) => message::announced(context, &self.look.view, action, context.now, true),
+                (status, _) => message::stands(context, &self.look.view, action, status, deed.at),
+            })
+        };
+        self.tier.actions.iter().filter_map(stands).collect()
+    }
+
+    fn deed(&self, status: Status) -> Deed {
+        Deed {
+            status,
+            at: self.round.context.now,
+            tries: 0,
+            due: None,
+            definition: self.tier.definition.clone(),
+            machine: None,
+            output: String::new(),
+        }
+    }
+
+    /// Whether a deed no longer counts: announced under other settings, or over and allowed anew.
+    fn is_void(&self, action: &ActionRule, deed: &Deed) -> bool {
+        match deed.status {
+            Status::Announced | Status::Failed => deed.definition != self.tier.definition,
+            // What never worked may be put right in the configuration.
+            Status::GivenUp if deed.tries >= TRIES && deed.definition != self.tier.definition => true,
+            Status::Done | Status::GivenUp => {
+                action.again_after.is_some_and(|after| due_again(deed.at, after, self.round.context.now))
+            }
+            Status::Started | Status::Passed => false,
+        }
+    }
+
+    /// A new deed: due at once when armed, else after its time to arm.
+    fn announce(&self, action: &ActionRule, armed: bool) -> Deed {
+        let wait = if armed { action.announce } else { action.announce.max(action.arm_after) };
+        Deed { due: Some(self.round.context.now.plus(wait)), ..self.deed(Status::Announced) }
+    }
+
+    /// Moves a deed on by what is seen of it, and puts it into the plan when it is due.
+    fn advance(&mut self, action: &ActionRule, deed: &mut Deed) {
+        let now = self.round.context.now;
+        match (deed.status, action.effect) {
+            (Status::Announced, _) if deed.due.is_none_or(|due| now >= due) => {
+                let acts = self.go(action, deed);
+                if acts && deed.at < now {
+                    let item = message::acting(self.round.context, &self.look.view, action);
+                    self.round.plan.tells.push(Tell { to: self.tier.notify.clone(), item });
+                }
+            }
+            (Status::Failed, _) => drop(self.go(action, deed)),
+            (Status::Started, Effect::Restart) => self.look_for_restart(action, deed),
+            (Status::Started, Effect::Exit) => self.give_up(action, deed),
+            (Status::GivenUp, _) => self.given_up(action),
+            _ => {}
+        }
+    }
+
+    fn look_for_restart(&mut self, action: &ActionRule, deed: &mut Deed) {
+        let context = self.round.context;
+        let passed = context.now.since(deed.at);
+        if deed.machine.as_ref().is_some_and(|then| then.rebooted(context.machine, passed)) {
+            deed.status = Status::Done;
+            deed.at = context.now;
+            let item = message::took_effect(context, &self.look.view, action);
+            self.round.tell_all(item);
+        } else if passed >= UNSEEN && deed.tries >= TRIES {
+            self.give_up(action, deed);
+        } else if passed >= UNSEEN {
+            self.go(action, deed);
+        }
+    }
+
+    fn give_up(&mut self, action: &ActionRule, deed: &mut Deed) {
+        deed.status = Status::GivenUp;
+        deed.at = self.round.context.now;
+        let item = message::gave_up(self.round.context, &self.look.view, action);
+        self.round.tell_all(item);
+        self.given_up(action);
+    }
+
+    fn given_up(&mut self, action: &ActionRule) {
+        let key = format!("action/{}/{}/{}", action.name, self.round.quota.name, self.look.view.subject);
+        let text = format!("action {:?} for {}: given up, see the messages", action.name, self.look.view.subject);
+        self.round.plan.problems.push((key, text));
+    }
+
+    /// Puts the action into the plan unless something holds it back; whether it is there.
+    fn go(&mut self, action: &ActionRule, deed: &Deed) -> bool {
+        if let Some(hold) = self.held_back(action) {
+            let text = message::waits(Language::En, action, hold);
+            self.round.reason(self.look, &text);
+            return false;
+        }
+        let text = format!("action {:?} is due", action.name);
+        self.round.reason(self.look, &text);
+        self.round.plan.steps.push(Step {
+            quota: self.round.index,
+            tier: self.index,
+            subject: self.look.view.subject.to_owned(),
+            action: action.name.clone(),
+            facts: facts(&self.look.view, self.tier),
+            tries: deed.tries,
+        });
+        true
+    }
+
+    fn held_back(&self, action: &ActionRule) -> Option<Hold> {
+        let context = self.round.context;
+        match context.machine.uptime {
+            _ if context.withheld.is_some() => Some(Hold::ClockInDoubt),
+            _ if !self.look.view.fresh => Some(Hold::NoReading),
+            _ if !self.certain => Some(Hold::Uncertain),
+            None => Some(Hold::UptimeUnknown),
+            Some(uptime) if uptime < action.boot_grace => Some(Hold::JustBooted),
+            Some(_) => None,
+        }
+    }
+}
+
+/// What a command is told of the figures.
+fn facts(view: &View<'_>, tier: &Tier) -> Vec<(String, String)> {
+    let period = view.ledger.period;
+    let pairs = [
+        ("QUOTA", view.quota.name.clone()),
+        ("SOURCE", view.quota.source.clone()),
+        ("SUBJECT", view.subject.to_owned()),
+        ("TIER", tier.name.clone()),
+        ("USED", view.used.to_string()),
+        ("ALLOWANCE", view.quota.allowance.bytes.to_string()),
+        ("REMAINING", view.remaining().to_string()),
+        ("PERCENT", view.percent().to_string()),
+        ("PERIOD_START", period.start.to_string()),
+        ("PERIOD_END", period.end.map(|end| end.to_string()).unwrap_or_default()),
+    ];
+    pairs.into_iter().map(|(name, value)| (format!("NETQUOTA_{name}"), value)).collect()
+}
