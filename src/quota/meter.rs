@@ -515,3 +515,139 @@ pub fn recent_window(period: Period) -> Duration {
 fn calibrated(metered: u64, calibration: Option<&Calibration>) -> u64 {
     calibration.map_or(metered, |c| metered.saturating_add_signed(c.by))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::period::{Cycle, ShortMonth};
+    use super::super::zone::Zone;
+    use super::*;
+
+    const HOUR: u64 = 3600;
+    const GB: u64 = 1_000_000_000;
+
+    fn at(text: &str) -> Instant {
+        Instant::parse(text).unwrap()
+    }
+
+    fn identity(boot: &str, uptime: u64, index: u64) -> Identity {
+        Identity { boot: Some(boot.into()), uptime: Some(Duration::from_secs(uptime)), index: Some(index) }
+    }
+
+    fn series(tx: u64, identity: Identity) -> Series {
+        Series { at: at("2026-01-10T00:00:00Z"), counters: Counters { rx: 5000, tx }, identity }
+    }
+
+    fn reading(tx: u64, identity: Identity) -> Reading {
+        let counters = Counters { rx: 5000, tx };
+        Reading { subject: "eth0".into(), at: at("2026-01-10T01:00:00Z"), counters, identity, link_speed: None }
+    }
+
+    /// An hour after a figure of 10 GB sent and 5000 bytes received.
+    fn delta(tx: u64, now: Identity) -> Delta {
+        let before = series(10 * GB, identity("a", 24 * HOUR, 2));
+        Delta::between(&before, &reading(tx, now), at("2026-01-10T01:00:00Z"))
+    }
+
+    #[test]
+    fn no_restart_counts_the_difference() {
+        let delta = delta(12 * GB, identity("a", 25 * HOUR, 2));
+        assert_eq!(delta.flow, Counters { rx: 0, tx: 2 * GB });
+        assert_eq!((delta.from, delta.flagged, delta.fell), (at("2026-01-10T00:00:00Z"), false, false));
+    }
+
+    #[test]
+    fn a_reboot_counts_in_full_from_the_boot_whatever_the_counter_says() {
+        for tx in [GB, 12 * GB] {
+            let delta = delta(tx, identity("b", HOUR / 2, 2));
+            assert_eq!(delta.flow, Counters { rx: 5000, tx });
+            assert_eq!((delta.from, delta.fell), (at("2026-01-10T00:30:00Z"), false));
+        }
+    }
+
+    #[test]
+    fn another_boot_id_whose_uptime_goes_on_is_no_restart() {
+        assert_eq!(delta(12 * GB, identity("host", 25 * HOUR, 2)).flow.tx, 2 * GB);
+        assert_eq!(delta(12 * GB, identity("host", 24 * HOUR + 60, 2)).flow.tx, 12 * GB);
+    }
+
+    #[test]
+    fn a_reboot_a_day_later_is_seen_though_the_uptime_grew_almost_as_much() {
+        let before = series(5 * GB, identity("a", 800, 2));
+        let now = at("2026-01-11T00:00:00Z");
+        let delta = Delta::between(&before, &reading(6 * GB, identity("b", 86_360, 2)), now);
+        assert_eq!(delta.flow.tx, 6 * GB);
+    }
+
+    #[test]
+    fn a_new_device_counts_in_full() {
+        assert_eq!(delta(12 * GB, identity("a", 25 * HOUR, 9)).flow, Counters { rx: 5000, tx: 12 * GB });
+    }
+
+    #[test]
+    fn a_direction_that_falls_alone_is_counted_from_zero_alone() {
+        let delta = delta(GB, identity("a", 25 * HOUR, 2));
+        assert_eq!(delta.flow, Counters { rx: 0, tx: GB });
+        assert!(delta.fell);
+    }
+
+    #[test]
+    fn more_than_100_gbit_a_second_is_flagged_unless_the_link_is_faster() {
+        let most = PLAUSIBLE * HOUR;
+        let now = identity("a", 25 * HOUR, 2);
+        assert!(!delta(10 * GB + most, now.clone()).flagged);
+        assert!(delta(10 * GB + most + 1, now.clone()).flagged);
+        let before = series(0, identity("a", 24 * HOUR, 2));
+        let fast = Reading { link_speed: Some(200_000_000_000), ..reading(2 * most, now) };
+        assert!(!Delta::between(&before, &fast, at("2026-01-10T01:00:00Z")).flagged);
+    }
+
+    fn months() -> Rule {
+        let (cycle, at) = (Cycle::Month { day: 1 }, time::Time::MIDNIGHT);
+        Rule { cycle, at, zone: Zone::utc(), short_month: ShortMonth::LastDay }
+    }
+
+    fn flow(from: &str, to: &str, tx: u64) -> Delta {
+        let flow = Counters { rx: 0, tx };
+        Delta { flow, from: at(from), to: at(to), flagged: false, fell: false }
+    }
+
+    #[test]
+    fn a_split_keeps_every_byte_and_calls_the_new_part_unsure() {
+        let rule = months();
+        let mut ledger = Ledger::start(rule.period(at("2026-01-31T00:00:00Z")), at("2026-01-10T00:00:00Z"));
+        let now = "2026-02-01T02:00:00Z";
+        ledger.absorb(&flow("2026-01-31T23:00:00Z", now, 10), &rule, at(now));
+        let last = ledger.last.as_ref().unwrap();
+        assert_eq!((last.used.tx, last.between.tx, ledger.used.tx, ledger.unsure.tx), (3, 0, 7, 7));
+        assert_eq!((last.estimated, ledger.used(Count::Out), ledger.certain(Count::Out)), (true, 7, 0));
+    }
+
+    #[test]
+    fn a_gap_of_months_leaves_the_middle_to_none_of_the_two() {
+        let rule = months();
+        let mut ledger = Ledger::start(rule.period(at("2026-01-31T00:00:00Z")), at("2026-01-10T00:00:00Z"));
+        let now = "2026-04-02T00:00:00Z";
+        ledger.absorb(&flow("2026-01-31T00:00:00Z", now, 61), &rule, at(now));
+        let last = ledger.last.as_ref().unwrap();
+        assert_eq!((last.used.tx, last.between.tx, ledger.used.tx), (1, 59, 1));
+    }
+
+    #[test]
+    fn implausible_bytes_of_a_split_are_doubted_once() {
+        let rule = months();
+        let mut ledger = Ledger::start(rule.period(at("2026-01-31T00:00:00Z")), at("2026-01-10T00:00:00Z"));
+        let now = "2026-02-01T01:00:00Z";
+        let burst = Delta { flagged: true, ..flow("2026-01-31T23:00:00Z", now, 1000) };
+        ledger.absorb(&burst, &rule, at(now));
+        ledger.absorb(&flow(now, "2026-02-01T02:00:00Z", 990), &rule, at("2026-02-01T02:00:00Z"));
+        assert_eq!((ledger.used(Count::Out), ledger.certain(Count::Out)), (1490, 990));
+    }
+
+    #[test]
+    fn counts_look_at_the_totals() {
+        let flow = Counters { rx: 3, tx: 5 };
+        let all = [Count::Out, Count::In, Count::Sum, Count::Max, Count::Min].map(|count| count.of(flow));
+        assert_eq!(all, [5, 3, 8, 5, 3]);
+        assert_eq!(Count::Sum.of(Counters { rx: u64::MAX, tx: 1 }), u64::MAX);
+    }
+}
