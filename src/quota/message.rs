@@ -41,6 +41,11 @@ pub fn name(view: &View<'_>) -> String {
     }
 }
 
+/// The subject with the quota's name, where nothing else in the message says which quota it is about.
+fn name_and_quota(view: &View<'_>) -> String {
+    format!("{} [{}]", name(view), clean(&view.quota.name, NAME))
+}
+
 /// A tier's name as messages and tables show it.
 pub fn tier_name(tier: &Tier) -> String {
     clean(&tier.name, NAME)
@@ -330,7 +335,7 @@ fn failed_title(language: Language, name: &str, action: &ActionRule) -> String {
 /// A new period has begun.
 pub fn reset(context: &Context<'_>, view: &View<'_>, closed: &Closed) -> Item {
     let language = context.language;
-    let (name, zone, unit) = (name(view), &view.quota.rule.zone, view.quota.allowance.unit);
+    let (name, zone, unit) = (name_and_quota(view), &view.quota.rule.zone, view.quota.allowance.unit);
     let used = closed.used(view.quota.count);
     let percent = Percent::ratio(used, view.quota.allowance.bytes).unwrap_or_default();
     let (used, allowance) = (unit.show(used, Round::Down), unit.exact(view.quota.allowance.bytes));
@@ -360,14 +365,14 @@ pub fn reset(context: &Context<'_>, view: &View<'_>, closed: &Closed) -> Item {
 
 /// The periodic report.
 pub fn report(context: &Context<'_>, view: &View<'_>) -> Item {
-    let name = name(view);
+    let name = name_and_quota(view);
     let title = say(context.language, format!("📊 {name}: traffic report"), format!("📊 {name}：流量报告"));
     item(context, "report", view, title, figures(context, view))
 }
 
 /// The period rule of a quota was changed.
 pub fn rule_changed(context: &Context<'_>, view: &View<'_>) -> Item {
-    let (language, name) = (context.language, name(view));
+    let (language, name) = (context.language, name_and_quota(view));
     let since = local(&view.quota.rule.zone, view.ledger.since);
     let title =
         say(language, format!("ℹ️ {name}: the period rule was changed"), format!("ℹ️ {name}：计费周期规则已更改"));
