@@ -62,8 +62,14 @@ pub struct CheckArgs {
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// Print one JSON document
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["nagios", "prometheus"])]
     pub json: bool,
+    /// Print one line for Nagios; exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
+    #[arg(long, conflicts_with = "prometheus")]
+    pub nagios: bool,
+    /// Print metrics in Prometheus' text format
+    #[arg(long)]
+    pub prometheus: bool,
 }
 
 /// Of `config`.

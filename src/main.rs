@@ -49,7 +49,7 @@ use error::{Exit, Result};
 use host::Host;
 use host::os::{OsHost, Output};
 use log::Log;
-use status::Look;
+use status::{Look, Service};
 use store::Store;
 use store::file::FileStore;
 
@@ -58,6 +58,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    if matches!(&cli.command, Command::Status(args) if args.nagios) {
+        return monitor(&cli);
+    }
     let json = matches!(&cli.command, Command::Check(args) if args.json);
     let output = if json { Output::Stderr } else { Output::Stdout };
     let host: Arc<dyn Host> = Arc::new(OsHost::new(cli.root.clone(), output));
@@ -73,7 +76,29 @@ fn main() -> ExitCode {
 fn usage(error: &clap::Error) -> ExitCode {
     // Nobody is left to tell when even this cannot be printed.
     error.print().ok();
+    if std::env::args_os().any(|argument| argument == "--nagios") {
+        return ExitCode::from(Service::Unknown as u8);
+    }
     ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Done as u8 })
+}
+
+/// `status --nagios`: whatever is wrong is the monitoring's to know, on standard output and by its own exit codes.
+fn monitor(cli: &Cli) -> ExitCode {
+    let host = OsHost::new(cli.root.clone(), Output::Stdout);
+    let seen = || {
+        let config = config::load(&host, cli.config.as_deref(), Need::Nothing)?;
+        let loaded = store::load(FileStore::new(state_dir(&host, cli, &config)?).peek())?;
+        if let Some(broken) = loaded.broken {
+            return Err(error::Error::failed(broken.why));
+        }
+        Ok(status::nagios(&config, &loaded.state, host.now()))
+    };
+    let (line, service) =
+        seen().unwrap_or_else(|error| (Service::unknown(&error.text.replace('\n', "; ")), Service::Unknown));
+    match print(&host, &line) {
+        Ok(_) => ExitCode::from(service as u8),
+        Err(_) => ExitCode::from(Service::Unknown as u8),
+    }
 }
 
 fn run(host: &Arc<dyn Host>, cli: &Cli, log: &mut Log) -> Result<Exit> {
@@ -185,6 +210,8 @@ fn status(host: &dyn Host, store: &dyn Store, config: &Config, args: &cli::Statu
     let now = host.now();
     if args.json {
         print_document(&status::document(config, &loaded.state, now))?;
+    } else if args.prometheus {
+        print(host, &status::prometheus(config, &loaded.state, now))?;
     } else {
         show(host, config, &loaded.state, now)?;
     }

@@ -1,5 +1,7 @@
 //! Shows the saved state: as a table, or as the JSON document that scripts rely on. Takes no lock, cannot save.
 
+mod nagios;
+mod prometheus;
 mod table;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,8 @@ use crate::quota::policy::{View, due_again};
 use crate::quota::state::{Row as Memory, SourceState, State};
 use crate::quota::zone::Zone;
 
+pub use nagios::{Service, nagios};
+pub use prometheus::prometheus;
 pub use table::{Look, table};
 
 /// The version of the JSON document: raised when a field changes its meaning.

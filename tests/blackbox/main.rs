@@ -22,6 +22,7 @@ mod language;
 mod locking;
 mod machine;
 mod metering;
+mod monitoring;
 mod notify_faults;
 mod operator;
 mod proxies;
