@@ -19,8 +19,8 @@ use crate::quota::decide;
 use crate::quota::instant::Instant;
 use crate::quota::message::{self, Notice};
 use crate::quota::meter::Identity;
-use crate::quota::policy::{self, Context, Plan, Quota, View, Withheld};
-use crate::quota::state::{Address, Outbox, Problem, State};
+use crate::quota::policy::{self, Context, DAY, Plan, Quota, View, Withheld};
+use crate::quota::state::{Address, Health, Outbox, Problem, State};
 use crate::quota::text::Item;
 use crate::sources::{self, Asking, Said};
 use crate::store::{self, Broken, Guard, LockError, Store};
@@ -35,6 +35,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// What was wrong before the run, by what it is about.
     pub problems: Problems,
+    /// Whether somebody asks what was read and decided.
+    pub traced: bool,
 }
 
 /// What a run leaves behind, for whoever shows it.
@@ -70,7 +72,7 @@ pub fn check(host: &Arc<dyn Host>, store: &dyn Store, config: &Config, options: 
     let mut guard = lock(host, store, config, Duration::ZERO)?;
     let mut state = run.load(&mut *guard)?;
     let said = run.read(&state);
-    run.meter(&mut state, &said);
+    run.meter(&mut state, said);
     let plan = run.decide(&mut state);
     run.save_intents(&mut *guard, &mut state, &plan)?;
     run.notify(&mut *guard, &mut state, run.messages_until())?;
@@ -85,7 +87,7 @@ pub fn rehearse(host: &Arc<dyn Host>, store: &dyn Store, config: &Config, option
     let loaded = store::load(store.peek())?;
     let mut state = run.begin(loaded.state, loaded.broken.as_ref().map(|broken| (broken, None)));
     let said = run.read(&state);
-    run.meter(&mut state, &said);
+    run.meter(&mut state, said);
     let plan = run.decide(&mut state);
     run.trace_plan(&state, &plan);
     let now = run.clock.now;
@@ -122,6 +124,7 @@ struct Run<'a> {
     withheld: Option<Withheld>,
     notices: Vec<Notice>,
     problems: Problems,
+    traced: bool,
     trace: Vec<String>,
     channels: Vec<String>,
     failed: Vec<String>,
@@ -143,6 +146,7 @@ impl<'a> Run<'a> {
             withheld: None,
             notices: Vec::new(),
             problems: options.problems.clone(),
+            traced: options.traced,
             trace: Vec::new(),
             channels,
             failed: Vec::new(),
@@ -181,17 +185,17 @@ impl<'a> Run<'a> {
     }
 
     fn follow_clock(&mut self, doubted_since: Option<Instant>) {
-        let wall = message::local(&self.config.zone, self.host.now());
-        let last = message::local(&self.config.zone, self.clock.now);
+        let local = |at| message::local(&self.config.zone, at);
         match self.clock.news {
-            News::None => {}
-            News::Jumped => self.notices.push(Notice::clock_jumped(&wall, &last)),
-            News::Believed => self.notices.push(Notice::clock_believed(&wall)),
-            News::Doubted => {}
+            News::None | News::Doubted => {}
+            News::Jumped => {
+                self.notices.push(Notice::clock_jumped(&local(self.host.now()), &local(self.clock.now)));
+            }
+            News::Believed => self.notices.push(Notice::clock_believed(&local(self.host.now()))),
         }
         if self.clock.doubtful() {
             self.withheld = Some(Withheld::ClockInDoubt);
-            let first = doubted_since.map(|first| message::local(&self.config.zone, first)).unwrap_or_default();
+            let first = doubted_since.map(local).unwrap_or_default();
             self.problem("clock", format!("the clock jumped to {first} and is not believed yet: no period changes"));
         }
     }
@@ -208,22 +212,20 @@ impl<'a> Run<'a> {
             let asked = state.sources.get(name).and_then(|source| source.asked);
             every.zip(asked).is_none_or(|(every, asked)| policy::due_again(asked, every, self.clock.now))
         };
-        let mut silent = Vec::new();
-        for source in self.config.sources.iter().filter(|s| wanted(&s.name) && !due(&s.name, s.every)) {
-            let health = state.sources.get(&source.name).map(|known| &known.health);
-            silent.extend(
-                health.into_iter().flatten().map(|(subject, health)| meter::problem(source, subject, &health.text)),
-            );
-        }
-        let sources =
-            self.config.sources.iter().filter(|source| wanted(&source.name) && due(&source.name, source.every));
-        let asking = sources.map(|source| Asking {
+        let wanted = self.config.sources.iter().filter(|source| wanted(&source.name));
+        let (asked, left): (Vec<_>, Vec<_>) = wanted.partition(|source| due(&source.name, source.every));
+        let known = |name: &str| state.sources.get(name);
+        let asking = asked.into_iter().map(|source| Asking {
             name: source.name.clone(),
             source: Arc::clone(&source.source),
-            remembered: state.sources.get(&source.name).and_then(|known| known.choice.clone()),
+            remembered: known(&source.name).and_then(|known| known.choice.clone()),
         });
         let said = sources::read_all(self.host, asking.collect(), self.config.deadline / 2);
-        self.problems.append(&mut silent);
+        for source in left {
+            let health = known(&source.name).map(|known| &known.health);
+            let problem = |(subject, health): (&String, &Health)| meter::problem(source, subject, &health.text);
+            self.problems.extend(health.into_iter().flatten().map(problem));
+        }
         said
     }
 
@@ -238,11 +240,12 @@ impl<'a> Run<'a> {
     }
 
     fn decide(&mut self, state: &mut State) -> Plan {
-        let context = self.context();
-        let plan = decide::decide(&context, state);
-        self.trace_figures(state);
-        self.problems.extend(plan.problems.iter().cloned());
-        self.trace.extend(plan.reasons.iter().cloned());
+        let mut plan = decide::decide(&self.context(), state);
+        if self.traced {
+            self.trace_figures(state);
+        }
+        self.problems.append(&mut plan.problems);
+        self.trace.append(&mut plan.reasons);
         plan
     }
 
@@ -324,7 +327,6 @@ impl<'a> Run<'a> {
 
     /// The public address: as written, or as a server told it within the last day.
     fn address(&self, state: &mut State) -> Option<String> {
-        const DAY: Duration = Duration::from_secs(86_400);
         let url = match self.config.public_address.as_ref()? {
             PublicAddress::Literal(text) => return Some(text.clone()),
             PublicAddress::Url(url) => url,
@@ -359,7 +361,6 @@ impl<'a> Run<'a> {
 
     /// Remembers the problems of this run; returns those that are new, changed or were told a day ago.
     fn note_problems(&mut self, state: &mut State) -> Vec<String> {
-        const DAY: Duration = Duration::from_secs(86_400);
         let now = self.clock.now;
         let old = std::mem::take(&mut state.problems);
         let mut untold = Vec::new();
@@ -456,7 +457,7 @@ pub fn read_only_this(
     }
     let mut state = run.begin(loaded.state, None);
     let said = run.read(&state);
-    run.meter(&mut state, &said);
+    run.meter(&mut state, said);
     run.sum_pools(&mut state);
     run.keep_notices(&mut state);
     Ok((state, run.clock.now, run.problems.into_iter().map(|(_, text)| text).collect()))

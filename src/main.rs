@@ -147,7 +147,8 @@ fn check(
 ) -> Result<Exit> {
     watch_over(config.deadline);
     warn(config, log, std::io::stderr().is_terminal());
-    let mut options = Options { only: args.only.clone(), ..Options::default() };
+    let traced = args.debug || cli.verbose;
+    let mut options = Options { only: args.only.clone(), traced, ..Options::default() };
     if !args.debug
         && let Err(error) = log.also_to(config.log_file.as_deref())
     {
@@ -158,7 +159,7 @@ fn check(
     } else {
         check::check(host, store, config, &options)?
     };
-    if args.debug || cli.verbose {
+    if traced {
         let trace = report.trace.join("\n") + "\n";
         if args.debug && !args.json {
             print(&**host, &trace)?;

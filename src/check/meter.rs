@@ -1,7 +1,6 @@
 //! Takes what the sources said into the state, and notes what has to be told of it.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use super::Run;
 use crate::config::NamedSource;
@@ -10,21 +9,21 @@ use crate::quota::health::Checkup;
 use crate::quota::instant::Instant;
 use crate::quota::message::{self, Notice};
 use crate::quota::meter::{Identity, Reading, Readings, SubjectProblem};
-use crate::quota::policy::due_again;
+use crate::quota::policy::{DAY, due_again};
 use crate::quota::state::{SourceState, State, Subject};
 use crate::sources::Said;
 
 impl Run<'_> {
     /// Meters every source that was asked.
-    pub(super) fn meter(&mut self, state: &mut State, said: &Said) {
+    pub(super) fn meter(&mut self, state: &mut State, mut said: Said) {
         for source in &self.config.sources {
-            if let Some(answer) = said.get(&source.name) {
+            if let Some(answer) = said.remove(&source.name) {
                 self.source(state, source, answer);
             }
         }
     }
 
-    fn source(&mut self, state: &mut State, source: &NamedSource, answer: &Result<Readings, String>) {
+    fn source(&mut self, state: &mut State, source: &NamedSource, answer: Result<Readings, String>) {
         let now = self.clock.now;
         let memory = state.sources.entry(source.name.clone()).or_default();
         memory.asked = Some(now);
@@ -35,15 +34,17 @@ impl Run<'_> {
             now,
             show: &|at| message::local(zone, at),
         };
-        let answer = &answer.clone().map(|readings| with_the_gone(readings, memory, source, now));
-        self.notices.extend(checkup.examine(memory, answer));
+        let answer = answer.map(|readings| with_the_gone(readings, memory, source, now));
+        self.notices.extend(checkup.examine(memory, &answer));
         let mut oddities = Vec::new();
-        match answer {
+        match &answer {
             Err(text) => {
                 self.problems.push(problem(source, "", text));
             }
             Ok(readings) => {
-                self.trace.extend(readings.readings.iter().map(|reading| trace(&source.name, reading)));
+                if self.traced {
+                    self.trace.extend(readings.readings.iter().map(|reading| trace(&source.name, reading)));
+                }
                 for problem in &readings.problems {
                     self.problems.push(self::problem(source, &problem.subject, &problem.text));
                 }
@@ -68,7 +69,6 @@ impl Run<'_> {
 
     /// Told at most once a day, and a problem each time.
     fn odd(&mut self, state: &mut State, source: &str, oddity: &Oddity) {
-        const DAY: Duration = Duration::from_secs(86_400);
         let now = self.clock.now;
         let notice = match oddity {
             Oddity::Fell { subject, narrow } => Notice::fell(source, subject, *narrow),

@@ -91,11 +91,6 @@ pub(super) struct Round<'a, 'p> {
     pub(super) plan: &'p mut Plan,
 }
 
-/// A subject's turn within it.
-pub(super) struct Look<'v> {
-    pub(super) view: View<'v>,
-}
-
 impl Round<'_, '_> {
     fn subject(&mut self, name: &str, subject: &mut Subject) {
         let (now, quota) = (self.context.now, self.quota);
@@ -103,20 +98,19 @@ impl Round<'_, '_> {
         let (Some(series), Some(ledger)) = (series.as_ref(), ledgers.get(&quota.rule_key)) else { return };
         let used = ledger.used(quota.count);
         let view = View { quota, subject: name, ledger, fresh: *fresh, as_of: series.at, used };
-        let look = Look { view };
         if !rows.contains_key(&quota.row_key) {
             let row = self.adopt(rows, ledger);
             if row.is_none() && rows.values().any(|row| row.quota == quota.name) && ledger.since > ledger.period.start {
-                let item = message::rule_changed(self.context, &look.view);
+                let item = message::rule_changed(self.context, &view);
                 self.tell_all(item);
             }
             rows.insert(quota.row_key.clone(), row.unwrap_or_else(|| Row::new(quota, ledger, now)));
         }
         let Some(row) = rows.get_mut(&quota.row_key) else { return };
-        self.follow_period(&look, row);
-        self.exhaustion(&look, row);
-        self.usage(&look, row);
-        self.report(&look, row);
+        self.follow_period(&view, row);
+        self.exhaustion(&view, row);
+        self.usage(&view, row);
+        self.report(&view, row);
     }
 
     /// The row of a quota that is no longer there, with the same rule and count in the same period: this one renamed.
@@ -132,8 +126,8 @@ impl Round<'_, '_> {
     }
 
     /// A new period arms all tiers anew; a clock that is set back brings the old marks back.
-    fn follow_period(&mut self, look: &Look<'_>, row: &mut Row) {
-        let period = look.view.ledger.period.start;
+    fn follow_period(&mut self, view: &View<'_>, row: &mut Row) {
+        let period = view.ledger.period.start;
         if row.period == period {
             return;
         }
@@ -143,8 +137,8 @@ impl Round<'_, '_> {
             }
         } else {
             row.turn_over();
-            if let Some(closed) = &look.view.ledger.last {
-                let item = message::reset(self.context, &look.view, closed);
+            if let Some(closed) = &view.ledger.last {
+                let item = message::reset(self.context, view, closed);
                 self.tell_all(item);
             }
         }
@@ -154,9 +148,9 @@ impl Round<'_, '_> {
     }
 
     /// The tiers of usage: one message for the highest newly reached, and the actions of every one reached.
-    fn usage(&mut self, look: &Look<'_>, row: &mut Row) {
+    fn usage(&mut self, view: &View<'_>, row: &mut Row) {
         let quota = self.quota;
-        let certain = look.view.ledger.certain(quota.count);
+        let certain = view.ledger.certain(quota.count);
         let mut reached = Vec::new();
         let (mut news, mut standing) = (false, Vec::new());
         for (index, tier) in quota.tiers.iter().enumerate() {
@@ -165,13 +159,13 @@ impl Round<'_, '_> {
                 row.tiers.insert(tier.key.clone(), TierMark::default());
             }
             let Some(mark) = row.tiers.get_mut(&tier.key) else { continue };
-            if look.view.used < at {
-                self.unreached(look, tier, mark);
+            if view.used < at {
+                self.unreached(view, tier, mark);
                 continue;
             }
             reached.push(index);
             if !tier.actions.is_empty() {
-                let mut turn = Turn { round: self, look, index, tier, certain: certain >= at };
+                let mut turn = Turn { round: self, view, index, tier, certain: certain >= at };
                 news |= turn.actions(mark);
                 standing.extend(turn.standing(mark));
             }
@@ -180,17 +174,17 @@ impl Round<'_, '_> {
             let configured = |key: &str| quota.tiers.iter().any(|tier| tier.key == key);
             row.tiers.iter_mut().filter(|(key, _)| !configured(key)).for_each(|(_, mark)| mark.lapse());
         }
-        self.ladder(look, row, &reached, news, &standing);
+        self.ladder(view, row, &reached, news, &standing);
     }
 
     /// `exhausted_within`: told like the others on a ladder of its own, and left only well below.
-    fn exhaustion(&mut self, look: &Look<'_>, row: &mut Row) {
+    fn exhaustion(&mut self, view: &View<'_>, row: &mut Row) {
         let mut tiers = self.quota.tiers.iter().enumerate();
         if !tiers.any(|(_, tier)| matches!(tier.threshold, Threshold::ExhaustedWithin(_))) {
             return;
         }
         // Silence brings no exhaustion nearer, and what is used up already is the other tiers' matter.
-        let Some(forecast) = look.view.forecast().filter(|_| look.view.fresh && look.view.remaining() > 0) else {
+        let Some(forecast) = view.forecast().filter(|_| view.fresh && view.remaining() > 0) else {
             return;
         };
         let left = forecast.exhausted_at.map(|at| at.since(self.context.now));
@@ -205,10 +199,10 @@ impl Round<'_, '_> {
                 mark.told = None;
             }
         }
-        self.ladder(look, row, &reached, false, &[]);
+        self.ladder(view, row, &reached, false, &[]);
     }
 
-    fn unreached(&mut self, look: &Look<'_>, tier: &Tier, mark: &mut TierMark) {
+    fn unreached(&mut self, view: &View<'_>, tier: &Tier, mark: &mut TierMark) {
         mark.told = None;
         if tier.actions.is_empty() {
             return;
@@ -217,17 +211,15 @@ impl Round<'_, '_> {
             mark.armed = Some(tier.definition.clone());
         }
         let called_off = mark.deeds.values().any(|deed| deed.status == Status::Announced);
-        mark.deeds.retain(|_, deed| {
-            !matches!(deed.status, Status::Announced | Status::Failed) && deed.definition == tier.definition
-        });
+        mark.deeds.retain(|_, deed| !deed.status.is_open() && deed.definition == tier.definition);
         if called_off {
-            let item = message::called_off(self.context, &look.view, tier);
+            let item = message::called_off(self.context, view, tier);
             self.tell_all(item);
         }
     }
 
     /// Tells the highest tier reached when it is new or its repetition is due; lower ones count as passed.
-    fn ladder(&mut self, look: &Look<'_>, row: &mut Row, reached: &[usize], news: bool, standing: &[String]) {
+    fn ladder(&mut self, view: &View<'_>, row: &mut Row, reached: &[usize], news: bool, standing: &[String]) {
         let Some(&highest) = reached.last() else { return };
         let now = self.context.now;
         let tiers = &self.quota.tiers;
@@ -238,7 +230,7 @@ impl Round<'_, '_> {
             .collect();
         let told = row.tiers.get(&tiers[highest].key).and_then(|mark| mark.told);
         let again = match (told, tiers[highest].repeat) {
-            (Some(told), Some(repeat)) => look.view.fresh && due_again(told, repeat, now),
+            (Some(told), Some(repeat)) => view.fresh && due_again(told, repeat, now),
             _ => false,
         };
         for &index in reached {
@@ -259,13 +251,13 @@ impl Round<'_, '_> {
                     to.push(name.clone());
                 }
             }
-            let item = message::alert(self.context, &look.view, &tiers[highest], standing);
-            self.reason(look, &format!("tier {} told", tiers[highest].name));
+            let item = message::alert(self.context, view, &tiers[highest], standing);
+            self.reason(view, &format!("tier {} told", tiers[highest].name));
             self.plan.tells.push(Tell { to, item });
         }
     }
 
-    fn report(&mut self, look: &Look<'_>, row: &mut Row) {
+    fn report(&mut self, view: &View<'_>, row: &mut Row) {
         let now = self.context.now;
         let due = match self.quota.report {
             None => None,
@@ -277,7 +269,7 @@ impl Round<'_, '_> {
         };
         if let Some(due) = due {
             row.reported = due;
-            let item = message::report(self.context, &look.view);
+            let item = message::report(self.context, view);
             self.tell_all(item);
         }
     }
@@ -286,8 +278,8 @@ impl Round<'_, '_> {
         self.plan.tells.push(Tell { to: self.context.channels.to_vec(), item });
     }
 
-    pub(super) fn reason(&mut self, look: &Look<'_>, text: &str) {
-        self.plan.reasons.push(format!("quota {:?}, {}: {text}", self.quota.name, look.view.subject));
+    pub(super) fn reason(&mut self, view: &View<'_>, text: &str) {
+        self.plan.reasons.push(format!("quota {:?}, {}: {text}", self.quota.name, view.subject));
     }
 }
 

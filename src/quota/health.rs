@@ -5,10 +5,8 @@ use std::time::Duration;
 use super::instant::Instant;
 use super::message::Notice;
 use super::meter::Readings;
-use super::policy::due_again;
+use super::policy::{DAY, due_again};
 use super::state::{Health, SourceState};
-
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a source's answer means for its health.
 pub struct Checkup<'a> {

@@ -275,6 +275,9 @@ pub enum Hold {
 /// Tries of one action: the first, and three more.
 pub const TRIES: u32 = 4;
 
+/// How often what stays as it is is told again.
+pub const DAY: Duration = Duration::from_secs(86_400);
+
 /// Whether something repeated is due: a run up to 5 %, at most five minutes, early counts.
 pub fn due_again(last: Instant, every: Duration, now: Instant) -> bool {
     let tolerance = (every / 20).min(Duration::from_secs(300));

@@ -156,11 +156,18 @@ pub struct TierMark {
     pub deeds: BTreeMap<String, Deed>,
 }
 
+impl Status {
+    /// Whether it is still to be done, for the first time or again.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Announced | Self::Failed)
+    }
+}
+
 impl TierMark {
     /// The definition is gone or no longer means the same: nothing is armed, and what was announced is not done.
     pub fn lapse(&mut self) {
         self.armed = None;
-        self.deeds.retain(|_, deed| !matches!(deed.status, Status::Announced | Status::Failed));
+        self.deeds.retain(|_, deed| !deed.status.is_open());
     }
 }
 

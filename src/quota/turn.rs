@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::decide::{Look, Round};
+use super::decide::Round;
 use super::duration::Language;
 use super::message;
 use super::policy::{ActionRule, Effect, Hold, Step, TRIES, Tell, Tier, View, Withheld, due_again};
@@ -17,7 +17,7 @@ const UNSEEN: Duration = Duration::from_secs(600);
 /// A reached tier's turn: its actions.
 pub(super) struct Turn<'r, 'a, 'p, 'v> {
     pub(super) round: &'r mut Round<'a, 'p>,
-    pub(super) look: &'r Look<'v>,
+    pub(super) view: &'r View<'v>,
     pub(super) index: usize,
     pub(super) tier: &'r Tier,
     pub(super) certain: bool,
@@ -49,12 +49,8 @@ impl Turn<'_, '_, '_, '_> {
 
     /// After a broken state nobody knows what was done already: it counts as passed.
     fn pass(&self, action: &ActionRule, mark: &mut TierMark) {
-        let open = |deed: &Deed| {
-            matches!(
-                (deed.status, action.effect),
-                (Status::Announced | Status::Failed, _) | (Status::Started, Effect::Exit)
-            )
-        };
+        let open =
+            |deed: &Deed| deed.status.is_open() || (deed.status, action.effect) == (Status::Started, Effect::Exit);
         if mark.deeds.get(&action.name).is_none_or(open) {
             mark.deeds.insert(action.name.clone(), self.deed(Status::Passed));
         }
@@ -70,10 +66,10 @@ impl Turn<'_, '_, '_, '_> {
             Some(match (deed.status, waits) {
                 (Status::Announced | Status::Failed, Some(hold)) => message::waits(context.language, action, hold),
                 (Status::Announced, None) => {
-                    message::announced(context, &self.look.view, action, due, due == deed.at.plus(action.announce))
+                    message::announced(context, self.view, action, due, due == deed.at.plus(action.announce))
                 }
-                (Status::Failed, None) => message::announced(context, &self.look.view, action, context.now, true),
-                (status, _) => message::stands(context, &self.look.view, action, status, deed.at),
+                (Status::Failed, None) => message::announced(context, self.view, action, context.now, true),
+                (status, _) => message::stands(context, self.view, action, status, deed.at),
             })
         };
         self.tier.actions.iter().filter_map(stands).collect()
@@ -117,7 +113,7 @@ impl Turn<'_, '_, '_, '_> {
             (Status::Announced, _) if deed.due.is_none_or(|due| now >= due) => {
                 let acts = self.go(action, deed);
                 if acts && deed.at < now {
-                    let item = message::acting(self.round.context, &self.look.view, action);
+                    let item = message::acting(self.round.context, self.view, action);
                     self.round.plan.tells.push(Tell { to: self.tier.notify.clone(), item });
                 }
             }
@@ -135,7 +131,7 @@ impl Turn<'_, '_, '_, '_> {
         if deed.machine.as_ref().is_some_and(|then| then.rebooted(context.machine, passed)) {
             deed.status = Status::Done;
             deed.at = context.now;
-            let item = message::took_effect(context, &self.look.view, action);
+            let item = message::took_effect(context, self.view, action);
             self.round.tell_all(item);
         } else if passed >= UNSEEN && deed.tries >= TRIES {
             self.give_up(action, deed);
@@ -147,14 +143,14 @@ impl Turn<'_, '_, '_, '_> {
     fn give_up(&mut self, action: &ActionRule, deed: &mut Deed) {
         deed.status = Status::GivenUp;
         deed.at = self.round.context.now;
-        let item = message::gave_up(self.round.context, &self.look.view, action);
+        let item = message::gave_up(self.round.context, self.view, action);
         self.round.tell_all(item);
         self.given_up(action);
     }
 
     fn given_up(&mut self, action: &ActionRule) {
-        let key = format!("action/{}/{}/{}", action.name, self.round.quota.name, self.look.view.subject);
-        let text = format!("action {:?} for {}: given up, see the messages", action.name, self.look.view.subject);
+        let key = format!("action/{}/{}/{}", action.name, self.round.quota.name, self.view.subject);
+        let text = format!("action {:?} for {}: given up, see the messages", action.name, self.view.subject);
         self.round.plan.problems.push((key, text));
     }
 
@@ -162,17 +158,17 @@ impl Turn<'_, '_, '_, '_> {
     fn go(&mut self, action: &ActionRule, deed: &Deed) -> bool {
         if let Some(hold) = self.held_back(action) {
             let text = message::waits(Language::En, action, hold);
-            self.round.reason(self.look, &text);
+            self.round.reason(self.view, &text);
             return false;
         }
         let text = format!("action {:?} is due", action.name);
-        self.round.reason(self.look, &text);
+        self.round.reason(self.view, &text);
         self.round.plan.steps.push(Step {
             quota: self.round.index,
             tier: self.index,
-            subject: self.look.view.subject.to_owned(),
+            subject: self.view.subject.to_owned(),
             action: action.name.clone(),
-            facts: facts(&self.look.view, self.tier),
+            facts: facts(self.view, self.tier),
             tries: deed.tries,
         });
         true
@@ -182,7 +178,7 @@ impl Turn<'_, '_, '_, '_> {
         let context = self.round.context;
         match context.machine.uptime {
             _ if context.withheld.is_some() => Some(Hold::ClockInDoubt),
-            _ if !self.look.view.fresh => Some(Hold::NoReading),
+            _ if !self.view.fresh => Some(Hold::NoReading),
             _ if !self.certain => Some(Hold::Uncertain),
             None => Some(Hold::UptimeUnknown),
             Some(uptime) if uptime < action.boot_grace => Some(Hold::JustBooted),
