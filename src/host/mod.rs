@@ -75,13 +75,36 @@ pub struct Request {
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
+    /// Names in lower case and values, those that are not plain ASCII text left out, in the order they came.
+    pub headers: Vec<(String, String)>,
     /// The whole body.
     pub body: Vec<u8>,
 }
 
-/// Why there was no answer; the text never holds the URL.
+impl Response {
+    /// The first header of this name, in whatever case the name is asked for.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Why there was no answer.
 #[derive(Debug, Clone)]
-pub struct HttpError(pub String);
+pub struct HttpError {
+    /// In words; never holds the URL.
+    pub text: String,
+    /// Whether the server may be doing what it was asked to nevertheless.
+    pub reached: Reached,
+}
+
+/// Whether a request without an answer got to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// Certainly not: nothing was sent.
+    No,
+    /// It is not known.
+    Perhaps,
+}
 
 /// A command to run.
 #[derive(Debug, Clone)]
@@ -113,4 +136,18 @@ pub enum Ran {
         /// As above.
         output: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_found_by_name() {
+        let headers = [("date", "now"), ("x-request-id", "1"), ("x-request-id", "2")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let response = Response { status: 200, headers, body: Vec::new() };
+        assert_eq!(response.header("X-Request-Id"), Some("1"));
+        assert_eq!((response.header("date"), response.header("dat")), (Some("now"), None));
+    }
 }

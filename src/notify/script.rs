@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::host::{Command, Host, HttpError, Job, Ran, Request, Response};
+use crate::host::{Command, Host, HttpError, Job, Ran, Reached, Request, Response};
 use crate::quota::instant::Instant;
 
 /// Answers in turn, each after a second; notes what it was asked.
@@ -33,13 +33,13 @@ pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Script {
     /// A server's answers, status and body.
     pub fn new<'a>(answers: impl IntoIterator<Item = (u16, &'a str)>) -> Self {
-        let answers = answers.into_iter().map(|(status, body)| Ok(Response { status, body: body.into() }));
-        Self::of(answers.collect())
+        let answer = |(status, body): (u16, &str)| Ok(Response { status, headers: Vec::new(), body: body.into() });
+        Self::of(answers.into_iter().map(answer).collect())
     }
 
     /// No answer.
     pub fn failing(error: &str) -> Self {
-        Self::of(VecDeque::from([Err(HttpError(error.into()))]))
+        Self::of(VecDeque::from([Err(HttpError { text: error.into(), reached: Reached::Perhaps })]))
     }
 
     fn of(answers: VecDeque<Result<Response, HttpError>>) -> Self {

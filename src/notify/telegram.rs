@@ -138,7 +138,7 @@ impl Telegram {
             Err(error) => Verdict::Refused {
                 problem: format!(
                     "no answer from Telegram: {}; check the network, api_base and proxy",
-                    self.safe(&error.0)
+                    self.safe(&error.text)
                 ),
                 remedy: Remedy::None,
             },

@@ -7,14 +7,20 @@ use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, UtcOffset};
+use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 /// The first and last milliseconds of the years 1 to 9999, UTC.
 const FIRST: i64 = -62_135_596_800_000;
 const LAST: i64 = 253_402_300_799_999;
 /// No offset is larger, so this far from the ends every local time is one of the calendar.
 const MARGIN: i64 = 26 * 3_600_000;
+
+/// The form of a `Date` header every server must send (RFC 9110, IMF-fixdate).
+pub const HTTP_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -36,6 +42,12 @@ impl Instant {
         let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         let millis = at.unix_timestamp_nanos().div_euclid(1_000_000) as i64;
         (FIRST..=LAST).contains(&millis).then_some(Self(millis))
+    }
+
+    /// From a date of HTTP headers, for example `Sun, 06 Nov 1994 08:49:37 GMT`; the two obsolete forms are not read.
+    pub fn parse_http(text: &str) -> Option<Self> {
+        let date = PrimitiveDateTime::parse(text, HTTP_DATE).ok()?.assume_offset(UtcOffset::UTC);
+        Some(Self(date.unix_timestamp().checked_mul(1000)?))
     }
 
     /// The time passed since `earlier`; zero when `earlier` is later.
@@ -96,6 +108,15 @@ mod tests {
         }
         assert_eq!(Instant::parse("2026-11-21T09:00:00+08:00"), Instant::parse("2026-11-21T01:00:00Z"));
         assert_eq!(Instant::parse("1969-12-31T23:59:59.9995Z").map(Instant::millis), Some(-1));
+    }
+
+    #[test]
+    fn dates_of_servers() {
+        let at = |text| Instant::parse_http(text).map(|at| at.to_string());
+        assert_eq!(at("Sun, 06 Nov 1994 08:49:37 GMT").as_deref(), Some("1994-11-06T08:49:37Z"));
+        for text in ["", "Sun, 06 Nov 1994 08:49:37 CET", "1994-11-06T08:49:37Z", "Sun, 31 Feb 2026 08:49:37 GMT"] {
+            assert_eq!(at(text), None, "{text}");
+        }
     }
 
     #[test]

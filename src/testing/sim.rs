@@ -16,7 +16,7 @@ use crate::check::{self, Options, Report};
 use crate::config::secret::Need;
 use crate::config::{self, Config};
 use crate::error::{Error, Result};
-use crate::host::{Command, Host, HttpError, Job, Ran, Request, Response};
+use crate::host::{Command, Host, HttpError, Job, Ran, Reached, Request, Response};
 use crate::quota::instant::Instant;
 use crate::quota::state::State;
 use crate::store::{Documents, Guard, LockError, Store};
@@ -295,10 +295,10 @@ impl World {
         };
         match inner.telegram.clone() {
             Telegram::Up => ok(inner),
-            Telegram::Down => Err(HttpError("connection refused".into())),
+            Telegram::Down => Err(HttpError { text: "connection refused".into(), reached: Reached::No }),
             Telegram::Lost => {
                 ok(inner)?;
-                Err(HttpError("timed out after 10 s".into()))
+                Err(HttpError { text: "timed out after 10 s".into(), reached: Reached::Perhaps })
             }
             Telegram::Says(status, body) => Ok(response(status, &body)),
             Telegram::Moved(to) if body["chat_id"] == to.parse::<i64>().unwrap() => ok(inner),
@@ -314,7 +314,7 @@ impl World {
 }
 
 fn response(status: u16, body: &str) -> Response {
-    Response { status, body: body.into() }
+    Response { status, headers: Vec::new(), body: body.into() }
 }
 
 fn boot_id(boot: u32) -> String {

@@ -11,12 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
-use time::{PrimitiveDateTime, UtcOffset};
 use ureq::{Agent, Body, Proxy, http};
 
-use super::super::{HttpError, Request, Response};
+use super::super::{HttpError, Reached, Request, Response};
 use super::wall_clock;
 use crate::error::in_words;
 use crate::quota::instant::Instant;
@@ -27,9 +24,8 @@ const USER_AGENT: &str = concat!("netquota/", env!("CARGO_PKG_VERSION"));
 /// How far a server's clock and ours may be apart.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-/// The form of a `Date` header every server must send (RFC 9110, IMF-fixdate).
-const DATE: &[BorrowedFormatItem<'_>] =
-    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+/// How the standard library's errors of name look-ups begin.
+const LOOKUP: &str = "failed to lookup address information: ";
 
 /// Characters of an error text at the most; a certificate may list a thousand names.
 const ERROR_LIMIT: usize = 200;
@@ -45,7 +41,7 @@ impl ClockCheck {
 
     /// An answer without a readable date changes nothing.
     fn compare(&self, date: Option<&http::HeaderValue>, now: Instant) {
-        if let Some(server) = date.and_then(|value| value.to_str().ok()).and_then(parse_date) {
+        if let Some(server) = date.and_then(|value| value.to_str().ok()).and_then(Instant::parse_http) {
             let apart = server.since(now).max(now.since(server));
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(apart <= CLOCK_TOLERANCE);
         }
@@ -61,11 +57,11 @@ pub(super) fn exchange(request: &Request, clock: &ClockCheck) -> Result<Response
     };
     thread::Builder::new()
         .spawn(work)
-        .map_err(|error| HttpError(format!("cannot start a thread: {}", in_words(&error))))?;
+        .map_err(|error| unsent(format!("cannot start a thread: {}", in_words(&error))))?;
     match answer.recv_timeout(request.timeout) {
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => Err(timed_out(request.timeout)),
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err(HttpError("the exchange broke off".into())),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err(lost("the exchange broke off".into())),
     }
 }
 
@@ -77,9 +73,14 @@ fn send(request: &Request, clock: &ClockCheck) -> Result<Response, HttpError> {
     let mut reader = response.body_mut().as_reader().take(request.body_limit.saturating_add(1));
     reader.read_to_end(&mut body).map_err(|error| explain(error.into()))?;
     if body.len() as u64 > request.body_limit {
-        return Err(HttpError(format!("the answer is larger than {} bytes", request.body_limit)));
+        return Err(lost(format!("the answer is larger than {} bytes", request.body_limit)));
     }
-    Ok(Response { status: response.status().as_u16(), body })
+    Ok(Response { status: response.status().as_u16(), headers: readable(response.headers()), body })
+}
+
+fn readable(headers: &http::HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &http::HeaderValue| value.to_str().ok().map(str::to_owned);
+    headers.iter().filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?))).collect()
 }
 
 fn call(request: &Request) -> Result<http::Response<Body>, ureq::Error> {
@@ -109,13 +110,22 @@ fn agent(request: &Request) -> Result<Agent, ureq::Error> {
     Ok(config.new_agent())
 }
 
+fn unsent(text: String) -> HttpError {
+    HttpError { text, reached: Reached::No }
+}
+
+fn lost(text: String) -> HttpError {
+    HttpError { text, reached: Reached::Perhaps }
+}
+
 fn timed_out(limit: Duration) -> HttpError {
-    HttpError(format!("timed out after {:.1} s", limit.as_secs_f32()))
+    lost(format!("timed out after {:.1} s", limit.as_secs_f32()))
 }
 
 /// The library's own texts may hold the address or a header; only those that cannot are passed on.
 fn explain(error: ureq::Error, request: &Request) -> HttpError {
     use ureq::Error as E;
+    let reached = reached(&error);
     let text = match error {
         E::Timeout(_) => return timed_out(request.timeout),
         E::Io(error) => explain_io(&error, request),
@@ -131,13 +141,28 @@ fn explain(error: ureq::Error, request: &Request) -> HttpError {
         E::Protocol(error) => format!("the answer is not valid HTTP: {}", before(&error.to_string(), ':')),
         _ => "the exchange failed".into(),
     };
-    HttpError(printable(&text))
+    HttpError { text: printable(&text), reached }
+}
+
+/// Only what certainly comes before the first byte is told apart: most TLS errors may come on either side of it.
+fn reached(error: &ureq::Error) -> Reached {
+    use ureq::Error as E;
+    match error {
+        E::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused || unknown_name(error) => Reached::No,
+        E::HostNotFound | E::Tls(_) | E::ConnectProxyFailed(_) => Reached::No,
+        E::InvalidProxyUrl | E::BadUri(_) | E::Http(_) => Reached::No,
+        _ => Reached::Perhaps,
+    }
+}
+
+fn unknown_name(error: &io::Error) -> bool {
+    in_words(error).starts_with(LOOKUP)
 }
 
 fn explain_io(error: &io::Error, request: &Request) -> String {
     use io::ErrorKind as K;
     let words = in_words(error);
-    if let Some(detail) = words.strip_prefix("failed to lookup address information: ") {
+    if let Some(detail) = words.strip_prefix(LOOKUP) {
         return format!("name not found: {}", detail.to_lowercase());
     }
     if wraps(error, ureq::Error::Rustls) {
@@ -145,7 +170,7 @@ fn explain_io(error: &io::Error, request: &Request) -> String {
     }
     match error.kind() {
         K::UnexpectedEof => "the connection was closed before the whole answer had come".into(),
-        K::TimedOut | K::WouldBlock => timed_out(request.timeout).0,
+        K::TimedOut | K::WouldBlock => timed_out(request.timeout).text,
         // The only connection there is, is the one to the proxy; SOCKS refusals arrive here too.
         _ if request.proxy.is_some() => format!("proxy: {words}"),
         _ => words,
@@ -163,11 +188,6 @@ fn before(text: &str, mark: char) -> &str {
 
 fn printable(text: &str) -> String {
     text.chars().take(ERROR_LIMIT).map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
-fn parse_date(text: &str) -> Option<Instant> {
-    let date = PrimitiveDateTime::parse(text, DATE).ok()?.assume_offset(UtcOffset::UTC);
-    Some(Instant::from_millis(date.unix_timestamp().checked_mul(1000)?))
 }
 
 #[cfg(test)]
@@ -232,8 +252,8 @@ mod tests {
     fn fetch(request: &Request) -> Result<Response, String> {
         let result = exchange(request, &ClockCheck::default());
         result.map_err(|error| {
-            assert!(!error.0.contains(SECRET) && !error.0.contains("getMe"), "{}", error.0);
-            error.0
+            assert!(!error.text.contains(SECRET) && !error.text.contains("getMe"), "{}", error.text);
+            error.text
         })
     }
 
@@ -252,6 +272,17 @@ mod tests {
             assert!(request.contains(&format!("{line}\r\n")), "{line} in {request}");
         }
         assert!(!request.contains("content-length"), "{request}");
+    }
+
+    #[test]
+    fn an_answer_has_its_headers() {
+        let head = "HTTP/1.1 403 X\r\nX-Request-Id: a\u{e9}\r\nX-Request-ID:  b c \r\nContent-Length: 0\r\n\r\n";
+        let response = fetch(&get(answering(head).0)).unwrap();
+        let named = |name: &str| {
+            let of_name = response.headers.iter().filter(|(known, _)| known == name);
+            of_name.map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!((named("x-request-id"), named("content-length")), (vec!["b c"], vec!["0"]));
     }
 
     #[test]
@@ -316,6 +347,34 @@ mod tests {
         assert_eq!(fails(&Request { proxy, ..get(1) }), "proxy: connection refused");
         let lost = fails(&Request { url: format!("http://{}/{SECRET}", no_name()), ..get(1) });
         assert!(lost.starts_with("name not found"), "{lost}");
+    }
+
+    #[test]
+    fn what_was_not_sent_is_known() {
+        let reached = |request: Request| exchange(&request, &ClockCheck::default()).expect_err("an error").reached;
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let elsewhere = |url: String| Request { url, ..get(port) };
+        let proxy = Some(format!("http://127.0.0.1:{}", answering("HTTP/1.1 407 X\r\n\r\n").0));
+        for request in [
+            get(port),
+            elsewhere(format!("http://{}/", no_name())),
+            elsewhere("getMe".into()),
+            Request { headers: vec![("x-token", "\n".into())], ..get(port) },
+            Request { proxy: Some(format!("socks5h://127.0.0.1:{port}")), ..get(port) },
+            Request { proxy, ..get(port) },
+        ] {
+            assert_eq!(reached(request), Reached::No);
+        }
+        let (silent, _) = server(|_stream| thread::sleep(Duration::from_secs(20)));
+        for request in [
+            get(answering("").0),
+            get(answering("no HTTP\r\n\r\n").0),
+            get(answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok").0),
+            Request { body_limit: 1, ..get(answering("HTTP/1.1 200 OK\r\n\r\nok").0) },
+            Request { timeout: LIMIT, ..get(silent) },
+        ] {
+            assert_eq!(reached(request), Reached::Perhaps);
+        }
     }
 
     #[test]
@@ -399,8 +458,8 @@ mod tests {
             clock.agrees()
         };
         let ago = |seconds: u64| {
-            let at = wall_clock().minus(Duration::from_secs(seconds)).at_offset(UtcOffset::UTC);
-            format!("Date: {}\r\n", at.format(DATE).unwrap())
+            let at = wall_clock().minus(Duration::from_secs(seconds)).at_offset(time::UtcOffset::UTC);
+            format!("Date: {}\r\n", at.format(crate::quota::instant::HTTP_DATE).unwrap())
         };
         assert_eq!(ask(""), None);
         assert_eq!(ask("Date: yesterday\r\n"), None);
@@ -408,15 +467,6 @@ mod tests {
         assert_eq!(ask(&ago(400)), Some(false));
         assert_eq!(ask("Date: \u{e9}\r\n"), Some(false));
         assert_eq!(ask(&ago(0)), Some(true));
-    }
-
-    #[test]
-    fn dates_of_servers() {
-        let at = |text| parse_date(text).map(|at: Instant| at.to_string());
-        assert_eq!(at("Sun, 06 Nov 1994 08:49:37 GMT").as_deref(), Some("1994-11-06T08:49:37Z"));
-        for text in ["", "Sun, 06 Nov 1994 08:49:37 CET", "1994-11-06T08:49:37Z", "Sun, 31 Feb 2026 08:49:37 GMT"] {
-            assert_eq!(at(text), None, "{text}");
-        }
     }
 
     /// Runs a test of this file again, in an environment whose proxy leads nowhere.
