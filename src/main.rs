@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`config`] | from a file to settings in which every name is resolved |
 //! | [`sources`] | where figures come from |
+//! | [`api`] | how a vendor's API is spoken |
 //! | [`quota`] | the rules, pure: metering, tiers, actions due, wording |
 //! | [`notify`] | the channels messages go to |
 //! | [`enforce`] | what tiers do |
@@ -15,6 +16,7 @@
 //! Invariants: nothing leaves the machine before what it follows from is saved; a failure is told and remembered
 //! for the exit code, and never stops what does not depend on it; no daemon, no thread outlives the run.
 
+mod api;
 mod calibrate;
 mod check;
 mod cli;
