@@ -1,8 +1,11 @@
 //! Amounts of traffic and shares of them: reading, printing, comparing.
 //!
-//! Bytes are whole numbers and nothing is rounded on the way in; what is printed never claims more than is so.
+//! Bytes are whole numbers. What people write is not rounded on the way in, vendors' decimals are rounded as asked;
+//! what is printed never claims more than is so.
 
 use std::fmt;
+
+use super::text::clean;
 
 /// What the names B, kB, MB, GB, TB and PB are powers of. KiB to PiB are powers of 1024 in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,9 @@ const IEC: Family = family(["B", "KiB", "MiB", "GiB", "TiB", "PiB"], 1024);
 /// The names to choose from, as errors list them.
 const NAMES: &str = "B, kB, MB, GB, TB, PB, KiB, MiB, GiB, TiB, PiB";
 
+/// Characters of a vendor's number that errors show.
+const SHOWN: usize = 40;
+
 const fn family(names: [&'static str; 6], base: u64) -> Family {
     let mut units = [Unit { name: names[0], size: 1 }; 6];
     let mut index = 1;
@@ -48,7 +54,7 @@ pub struct Amount {
     pub unit: Unit,
 }
 
-/// Which way a figure that does not fit three decimals is printed.
+/// Which way a figure goes that does not fit: three decimals when it is printed, whole bytes when a vendor says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Round {
     /// For what was used: it is at least this much.
@@ -76,6 +82,24 @@ impl Amount {
             Err(Misfit::TooLarge) => Err(format!("{text:?} is too large: at most {} bytes can be counted", u64::MAX)),
         }
     }
+}
+
+/// The bytes of a vendor's decimal number of units of `unit` bytes each, exact but for the rounding to a whole one.
+///
+/// The number is written as JSON writes them (`180`, `180.5`, `1.8E+2`), and zeros in front and blanks around it are
+/// allowed, since some vendors put it into a text. `-0` is zero. However large an exponent is, it costs nothing.
+///
+/// # Errors
+///
+/// Says what is wrong: no number (`NaN` and `Infinity` are none), below zero, more than a `u64` holds.
+pub fn decimal_bytes(text: &str, unit: u64, round: Round) -> Result<u64, String> {
+    let wrong = |what: &str| format!("\"{}\" {what}", clean(text, SHOWN));
+    let decimal = Decimal::parse(text.trim()).ok_or_else(|| wrong("is not a number"))?;
+    if decimal.is_negative() {
+        return Err(wrong("is negative"));
+    }
+    let bytes = decimal.times(unit, round);
+    bytes.ok_or_else(|| wrong(&format!("is too large: at most {} bytes can be counted", u64::MAX)))
 }
 
 impl Unit {
@@ -219,6 +243,14 @@ impl<'a> Number<'a> {
 
     /// How many parts this number of units of `size` parts is.
     pub(super) fn times(&self, size: u64) -> Result<u64, Misfit> {
+        match self.parts(size).ok_or(Misfit::TooLarge)? {
+            (parts, false) => Ok(parts),
+            (_, true) => Err(Misfit::Fraction),
+        }
+    }
+
+    /// The whole parts, none if a `u64` does not hold them, and whether something of a fraction is left.
+    fn parts(&self, size: u64) -> Option<(u64, bool)> {
         // By hand, from the last digit: a fraction may have more digits than any integer, 2^-50 PiB being a byte.
         let mut carry = 0;
         let mut left = 0;
@@ -226,13 +258,73 @@ impl<'a> Number<'a> {
             let product = u128::from(digit - b'0') * u128::from(size) + carry;
             (carry, left) = (product / 10, left | (product % 10));
         }
-        let whole: u64 = self.whole.parse().map_err(|_| Misfit::TooLarge)?;
+        let whole: u64 = self.whole.parse().ok()?;
         let total = u128::from(whole) * u128::from(size) + carry;
-        if left != 0 {
-            return Err(Misfit::Fraction);
-        }
-        u64::try_from(total).map_err(|_| Misfit::TooLarge)
+        Some((u64::try_from(total).ok()?, left != 0))
     }
+}
+
+/// A decimal number: 0.`digits` times ten to the power of `exponent`.
+struct Decimal {
+    minus: bool,
+    /// Neither begin nor end with a zero; none for zero.
+    digits: String,
+    exponent: i64,
+}
+
+/// Ten to this power is more than a `u64` holds; so many times less, whatever it holds is less than one.
+const SHIFT: i64 = 20;
+
+impl Decimal {
+    fn parse(text: &str) -> Option<Self> {
+        let (minus, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (number, power) = match text.split_once(['e', 'E']) {
+            Some((number, power)) => (number, exponent(power)?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        if [whole, fraction].iter().any(|part| part.is_empty() || !digits(part).1.is_empty()) {
+            return None;
+        }
+        let all = format!("{whole}{fraction}");
+        let digits = all.trim_start_matches('0');
+        // No text is longer than an `i64` holds.
+        let zeros = (all.len() - digits.len()) as i64;
+        let exponent = power.saturating_add(whole.len() as i64).saturating_sub(zeros);
+        Some(Self { minus, digits: digits.trim_end_matches('0').to_owned(), exponent })
+    }
+
+    fn is_negative(&self) -> bool {
+        self.minus && !self.digits.is_empty()
+    }
+
+    /// None when it is too large.
+    fn times(&self, unit: u64, round: Round) -> Option<u64> {
+        // Beyond these it is too large, or less than one, by how much does not matter.
+        let (whole, fraction) = self.written(self.exponent.clamp(-SHIFT, SHIFT + 1));
+        let (parts, is_left) = Number { whole: &whole, fraction: &fraction }.parts(unit)?;
+        match round {
+            Round::Up if is_left => parts.checked_add(1),
+            Round::Up | Round::Down => Some(parts),
+        }
+    }
+
+    /// The digits before and after the point, with this exponent.
+    fn written(&self, exponent: i64) -> (String, String) {
+        let zeros = |count: i64| "0".repeat(usize::try_from(count).unwrap_or(0));
+        let point = usize::try_from(exponent).unwrap_or(0).min(self.digits.len());
+        let (whole, fraction) = self.digits.split_at(point);
+        (format!("0{whole}{}", zeros(exponent - point as i64)), zeros(-exponent) + fraction)
+    }
+}
+
+/// An exponent of any length.
+fn exponent(text: &str) -> Option<i64> {
+    let number = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (digits, rest) = digits(number);
+    let size = digits.parse().unwrap_or(i64::MAX);
+    let is_number = !digits.is_empty() && rest.is_empty();
+    is_number.then_some(if text.starts_with('-') { -size } else { size })
 }
 
 /// The ASCII digits a text begins with, and the rest.
@@ -435,6 +527,89 @@ mod tests {
         }
     }
 
+    fn down(text: &str, unit: u64) -> Result<u64, String> {
+        decimal_bytes(text, unit, Round::Down)
+    }
+
+    fn up(text: &str, unit: u64) -> Result<u64, String> {
+        decimal_bytes(text, unit, Round::Up)
+    }
+
+    #[test]
+    fn decimals_of_vendors_are_exact() {
+        const GIB: u64 = 1 << 30;
+        for (text, unit, bytes) in [
+            ("180", GIB, 180 * GIB),
+            ("180.5", GIB, 180 * GIB + GIB / 2),
+            (" 180.50\t", GIB, 180 * GIB + GIB / 2),
+            ("1.805E+2", GIB, 180 * GIB + GIB / 2),
+            ("18050e-2", GIB, 180 * GIB + GIB / 2),
+            ("007", 10, 70),
+            ("1e-3", 1000, 1),
+            ("0.000000000931322574615478515625", GIB, 1),
+            ("1e19", 1, 10_000_000_000_000_000_000),
+            ("0.0018446744073709551615e22", 1, u64::MAX),
+            ("18446744073709551615000000e-6", 1, u64::MAX),
+            ("1", u64::MAX, u64::MAX),
+            ("0", GIB, 0),
+            ("0.000e99", GIB, 0),
+            ("0e999999999999999999999999", GIB, 0),
+            ("-0", GIB, 0),
+            ("-0.0", GIB, 0),
+            ("-0.0E-5", GIB, 0),
+        ] {
+            assert_eq!((down(text, unit), up(text, unit)), (Ok(bytes), Ok(bytes)), "{text}");
+        }
+    }
+
+    #[test]
+    fn decimals_of_vendors_are_rounded_as_asked() {
+        for (text, unit, bytes) in [
+            ("0.1", 1024, 102),
+            ("3.3333333333333333333333333333333333333333", 3, 9),
+            ("0.99999999999999999999999999999", 1, 0),
+            ("1e-999999999", u64::MAX, 0),
+            ("1e-99999999999999999999999999", u64::MAX, 0),
+            ("9.9e-21", u64::MAX, 0),
+            ("9.9e-20", u64::MAX, 1),
+            ("18446744073709551614.5", 1, u64::MAX - 1),
+        ] {
+            assert_eq!((down(text, unit), up(text, unit)), (Ok(bytes), Ok(bytes + 1)), "{text}");
+        }
+        let long = format!("0.{}1", "0".repeat(1_000_000));
+        assert_eq!((down(&long, 1024), up(&long, 1024)), (Ok(0), Ok(1)));
+        assert_eq!(down(&format!("1{}e-1000000", "0".repeat(1_000_000)), 1024), Ok(1024));
+        assert_eq!(down(&format!("0.{}1e1000001", "0".repeat(1_000_000)), 1024), Ok(1024));
+    }
+
+    #[test]
+    fn what_is_no_decimal_is_told() {
+        for text in [
+            "", " ", "NaN", "nan", "Infinity", "-inf", "null", "true", "1,5", "1_000", "1 000", "0x10", ".5", "1.",
+            "1.e5", "1..5", "1.2.3", "+1", "--1", "-", "1e", "1e+", "1e5.5", "1e1e1", "1e--1", "e5", "1GB", "-abc",
+            "٣",
+        ] {
+            assert_eq!(down(text, 1), Err(format!("\"{text}\" is not a number")), "{text}");
+        }
+        for text in ["-1", "-0.001", "-1e-999999999", "-1e999999999"] {
+            assert_eq!(up(text, 1), Err(format!("\"{text}\" is negative")), "{text}");
+        }
+        for (text, unit) in [
+            ("1e999999999", 1),
+            ("1e99999999999999999999999999", 1),
+            ("18446744073709551616", 1),
+            ("18446744073709551615.1", 1),
+            ("99999999999999999999", 1),
+            ("17179869184", 1 << 30),
+        ] {
+            let error = format!("\"{text}\" is too large: at most {} bytes can be counted", u64::MAX);
+            assert_eq!(up(text, unit), Err(error), "{text}");
+        }
+        assert_eq!(down("18446744073709551615.1", 1), Ok(u64::MAX));
+        let garbage = down(&"x\n".repeat(99), 1).unwrap_err();
+        assert_eq!(garbage, format!("\"{}x…\" is not a number", r"x\u{a}".repeat(6)));
+    }
+
     /// Any amount, of any order of magnitude.
     fn bytes() -> impl Strategy<Value = u64> {
         (any::<u64>(), 0u32..64).prop_map(|(bits, shift)| bits >> shift)
@@ -467,6 +642,35 @@ mod tests {
             prop_assert!(down <= exact && exact <= up);
             prop_assert!(exact - down < size && up - exact < size);
             prop_assert!(bytes == 0 || down > 0);
+        }
+
+        #[test]
+        fn decimals_are_as_integers_have_it(
+            digits in bytes(), places in 0usize..12, power in -9i32..9, zeros in 0usize..3, unit in 1u64..1 << 40
+        ) {
+            let zeros = "0".repeat(zeros);
+            let padded = format!("{digits:0width$}", width = places + 1);
+            let (whole, fraction) = padded.split_at(padded.len() - places);
+            let fraction = if places == 0 { String::new() } else { format!(".{fraction}{zeros}") };
+            let text = format!("{zeros}{whole}{fraction}e{power}");
+            let total = u128::from(digits) * u128::from(unit);
+            let shift = power - i32::try_from(places).unwrap();
+            let scale = 10u128.pow(shift.unsigned_abs());
+            let (low, high) = if shift < 0 {
+                (total / scale, total.div_ceil(scale))
+            } else {
+                (total.saturating_mul(scale), total.saturating_mul(scale))
+            };
+            let fitting = [low, high].map(|bytes| u64::try_from(bytes).ok());
+            prop_assert_eq!([down(&text, unit).ok(), up(&text, unit).ok()], fitting, "{}", text);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(
+            text in "\\PC{0,20}|-?[0-9]{0,30}(\\.[0-9]{0,30})?([eE][+-]?[0-9]{1,30})?", unit in bytes()
+        ) {
+            let (down, up) = (down(&text, unit), up(&text, unit));
+            prop_assert!(up.is_err() || down <= up, "{}: {:?} {:?}", text, down, up);
         }
 
         #[test]
