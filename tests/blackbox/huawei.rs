@@ -4,10 +4,12 @@
 //! know its keys as secrets. No test uses the default command of `shutdown`: `act` is a script that counts its runs.
 
 mod cloud;
+mod discover;
 mod faults;
 mod packages;
 mod renewal;
 mod signing;
+mod stop;
 
 use std::fs;
 
