@@ -403,7 +403,8 @@ fn a_redirect_is_not_followed() {
 fn a_wrong_secret_key_is_tried_once_a_run() {
     let huawei = Huawei::start();
     huawei.package("pkg-1", 900, 1000);
-    let machine = server().env("HUAWEICLOUD_SDK_SK", "NotTheRightSecretKeyForTests000000000000");
+    let other = "NotTheRightSecretKeyForTests000000000000";
+    let machine = server().secret(other).env("HUAWEICLOUD_SDK_SK", other);
     let machine = machine.config(&format!("{}[quota.package]\n", source(&huawei, &["pkg-1"])));
     for runs in 1..=5 {
         let run = machine.check_exits(3);

@@ -7,7 +7,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::*;
-use crate::machine::{eventually, spawn};
+use crate::machine::{Dice, eventually, spawn};
 use cloud::{PROJECT, REGION, Stops, soon};
 
 /// The server that is to be stopped.
@@ -296,6 +296,34 @@ fn a_run_killed_while_it_stops_a_server_is_followed_by_one_that_looks() {
         assert_eq!(huawei.status(ID) == "SHUTOFF", off);
         assert!(!off || machine.check().code() == 0, "seen to be off");
     }
+}
+
+#[test]
+#[ignore = "kills a hundred runs, which takes long on a busy machine: run ./test"]
+fn a_server_is_never_stopped_twice_because_of_a_kill() {
+    let mut dice = Dice(0x57_0B_5E);
+    let (mut struck, mut stopped) = (0, 0);
+    for round in 0..100 {
+        let (huawei, telegram) = (Huawei::start(), Telegram::new());
+        huawei.server(ID, Stops::Never);
+        let machine = armed(&huawei, &telegram, BY_REGION);
+        let quiet = machine.check_exits(0).took;
+        huawei.left("pkg-1", 200);
+        let running = spawn(machine.command(&["check"]));
+        // The run that acts takes about three times as long as a quiet one.
+        thread::sleep(Duration::from_micros(dice.roll(3 * u64::try_from(quiet.as_micros()).unwrap())));
+        struck += u32::from(running.kill());
+        // A request of the killed run may still be on its way.
+        thread::sleep(Duration::from_millis(20));
+        for _ in 0..2 {
+            machine.check();
+        }
+        let acts = huawei.count(Call::Act);
+        assert!(acts <= 1, "round {round}: {acts} stops within 10 min");
+        assert!(!telegram.messages().is_empty(), "round {round}: told");
+        stopped += acts;
+    }
+    assert!(struck >= 50 && stopped >= 20, "{struck} kills struck, {stopped} stops: the kills came at the wrong time");
 }
 
 #[test]

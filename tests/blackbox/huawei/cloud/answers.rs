@@ -342,6 +342,9 @@ fn act(inner: &mut Inner, project: &str, asked: &Asked) -> Result<Answer, String
     if hard && server.stops != Stops::Fails {
         server.stops = Stops::After(0);
     }
+    if verb == "os-start" {
+        server.status = target;
+    }
     server.job = Some(Job { id: job_id.clone(), target, polls: polls + 1, fails });
     Ok(Answer::json(200, &json!({"job_id": job_id})))
 }
