@@ -29,6 +29,12 @@ pub fn calibrate(
     args: &CalibrateArgs,
 ) -> Result<(String, Exit)> {
     let quota = find_quota(config, &args.quota)?;
+    if quota.rule.is_provider() {
+        return Err(Error::usage(format!(
+            "quota {:?} goes by the provider's own account: there is nothing to calibrate",
+            quota.name
+        )));
+    }
     let amount = Amount::parse(&args.used, quota.unit_base).map_err(|error| Error::usage(format!("USED: {error}")))?;
     let mut guard = check::lock(host, store, config, PATIENCE)?;
     let (mut state, now, problems) = check::read_only_this(host, &mut *guard, config, &quota.name)?;
@@ -38,7 +44,7 @@ pub fn calibrate(
     };
     let before = apply(&mut state, quota, &args.subject, amount.bytes, at, now)?;
     check::save(&mut *guard, &state)?;
-    let show = |bytes| quota.allowance.unit.show(bytes, Round::Down);
+    let show = |bytes| quota.unit.show(bytes, Round::Down);
     let text = format!("{}: {} instead of {}", args.subject, show(amount.bytes), show(before));
     let exit = if problems.is_empty() { Exit::Done } else { Exit::Problems };
     Ok((std::iter::once(text).chain(problems).collect::<Vec<_>>().join("\n"), exit))

@@ -10,7 +10,7 @@ mod meter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, PublicAddress, fields};
+use crate::config::{Config, NamedSource, PublicAddress, fields};
 use crate::error::{Error, Exit, Result};
 use crate::host::{Host, Request};
 use crate::notify::deliver::Post;
@@ -19,8 +19,8 @@ use crate::quota::decide;
 use crate::quota::instant::Instant;
 use crate::quota::message::{self, Notice};
 use crate::quota::meter::Identity;
-use crate::quota::policy::{self, Context, DAY, Plan, Quota, View, Withheld};
-use crate::quota::state::{Address, Health, Outbox, Problem, State};
+use crate::quota::policy::{self, Context, DAY, Go, Plan, Quota, View, Withheld};
+use crate::quota::state::{Address, Outbox, Problem, State};
 use crate::quota::text::Item;
 use crate::sources::{self, Asking, Said};
 use crate::store::{self, Broken, Guard, LockError, Store};
@@ -112,6 +112,12 @@ pub fn lock<'s>(
         LockError::Io(error) => Error::failed(error.to_string()),
     })
 }
+
+/// Refusals of a key after which its source is asked only now and then: the fifth in a row locks the key
+/// (Huawei Cloud, for five minutes).
+const REFUSALS: u32 = 3;
+/// How often such a source is asked.
+const REFUSED: Duration = Duration::from_secs(600);
 
 /// One run on its way.
 struct Run<'a> {
@@ -213,8 +219,14 @@ impl<'a> Run<'a> {
             every.zip(asked).is_none_or(|(every, asked)| policy::due_again(asked, every, self.clock.now))
         };
         let wanted = self.config.sources.iter().filter(|source| wanted(&source.name));
-        let (asked, left): (Vec<_>, Vec<_>) = wanted.partition(|source| due(&source.name, source.every));
+        let due = |source: &&NamedSource| due(&source.name, source.every) && !self.locks_key(state, &source.name);
+        let (asked, left): (Vec<_>, Vec<_>) = wanted.partition(due);
         let known = |name: &str| state.sources.get(name);
+        if self.traced {
+            let asks =
+                asked.iter().flat_map(|source| source.source.describe().into_iter().map(|ask| (&source.name, ask)));
+            self.trace.extend(asks.map(|(name, ask)| format!("request: source {name:?}: {ask}")));
+        }
         let asking = asked.into_iter().map(|source| Asking {
             name: source.name.clone(),
             source: Arc::clone(&source.source),
@@ -222,11 +234,17 @@ impl<'a> Run<'a> {
         });
         let said = sources::read_all(self.host, asking.collect(), self.config.deadline / 2);
         for source in left {
-            let health = known(&source.name).map(|known| &known.health);
-            let problem = |(subject, health): (&String, &Health)| meter::problem(source, subject, &health.text);
-            self.problems.extend(health.into_iter().flatten().map(problem));
+            let standing = known(&source.name).map(|known| meter::standing(source, known, self.clock.now, |_| true));
+            self.problems.extend(standing.into_iter().flatten());
         }
         said
+    }
+
+    /// Whether asking now would help to lock the key: refused several times in a row, it is asked only now and then.
+    fn locks_key(&self, state: &State, name: &str) -> bool {
+        let source = state.sources.get(name).filter(|source| source.refusals >= REFUSALS);
+        let asked = source.and_then(|source| source.asked);
+        asked.is_some_and(|asked| !policy::due_again(asked, REFUSED, self.clock.now))
     }
 
     fn sum_pools(&self, state: &mut State) {
@@ -271,7 +289,8 @@ impl<'a> Run<'a> {
                 state.outbox.entry(name.clone()).or_default().put(tell.item.clone());
             }
         }
-        let leaves = state.outbox.values().any(|outbox| !outbox.items.is_empty()) || !plan.steps.is_empty();
+        let acts = !plan.steps.is_empty() || !plan.lifts.is_empty();
+        let leaves = acts || state.outbox.values().any(|outbox| !outbox.items.is_empty());
         if leaves { save(guard, state) } else { Ok(()) }
     }
 
@@ -369,7 +388,8 @@ impl<'a> Run<'a> {
         }
         for (key, text) in &self.problems {
             let before = old.get(key);
-            let same = before.filter(|problem| problem.text == *text && !policy::due_again(problem.told, DAY, now));
+            let known = before.filter(|problem| gist(&problem.text).eq(gist(text)));
+            let same = known.filter(|problem| !policy::due_again(problem.told, DAY, now));
             if same.is_none() {
                 untold.push(text.clone());
             }
@@ -394,7 +414,7 @@ impl<'a> Run<'a> {
                     quota.name,
                     view.subject,
                     view.used,
-                    quota.allowance.bytes,
+                    view.allowance,
                     view.percent(),
                     view.ledger.certain(quota.count),
                     view.as_of
@@ -418,9 +438,18 @@ impl<'a> Run<'a> {
         let waiting = state.outbox.iter().filter(|(_, outbox)| !outbox.items.is_empty());
         told.extend(waiting.map(|(name, outbox)| format!("would send to {name}: {} waiting", outbox.items.len())));
         self.trace.append(&mut told);
-        let steps = plan.steps.iter().map(|step| format!("would do action {:?} for {}", step.action, step.subject));
+        let steps = plan.steps.iter().map(|step| match step.go {
+            Go::Apply => format!("would do action {:?} for {}", step.action, step.subject),
+            Go::Look => format!("would look for the effect of action {:?} for {}", step.action, step.subject),
+        });
         self.trace.extend(steps);
+        self.trace.extend(plan.lifts.iter().map(|key| format!("would undo {key}")));
     }
+}
+
+/// What a problem says, without times, request ids and the like: those change and are no news.
+fn gist(text: &str) -> impl Iterator<Item = &str> {
+    text.split_whitespace().filter(|word| word.bytes().filter(u8::is_ascii_digit).count() < 5)
 }
 
 /// Replaces the saved state.

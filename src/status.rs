@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::quota::instant::Instant;
 use crate::quota::message::tier_name;
 use crate::quota::policy::{View, due_again};
-use crate::quota::state::{Row as Memory, SourceState, State};
+use crate::quota::state::{Held, Row as Memory, SourceState, State};
 use crate::quota::zone::Zone;
 
 pub use nagios::{Service, nagios};
@@ -30,13 +30,14 @@ pub fn document(config: &Config, state: &State, now: Instant) -> Value {
         state.outbox.iter().filter_map(|(name, outbox)| pending(name, outbox, &config.zone)).collect();
     let problem = |(key, problem): (&String, &crate::quota::state::Problem)| json!({"about": key, "text": problem.text, "since": rfc3339(&config.zone, problem.since)});
     let problems: Vec<Value> = state.problems.iter().map(problem).collect();
+    let held: Vec<Value> = state.held.values().map(|held| self::held(held, &config.zone)).collect();
     json!({
         "version": VERSION,
         "at": rfc3339(&config.zone, now),
         "checked_at": state.clock.at.map(|at| rfc3339(&config.zone, at)),
         "quotas": quotas,
         "alarms": [],
-        "held": [],
+        "held": held,
         "pending": pending,
         "problems": problems,
     })
@@ -59,7 +60,7 @@ impl Row<'_> {
         let pool = self.view.quota.pool;
         let member = || health.keys().any(|subject| self.view.quota.selects(subject));
         let missing = health.contains_key("") || health.contains_key(self.view.subject) || (pool && member());
-        missing || age >= self.problem_after
+        missing || self.view.awaits_renewal(now) || age >= self.problem_after
     }
 }
 
@@ -95,7 +96,7 @@ fn quota(row: &Row<'_>, config: &Config, now: Instant) -> Value {
     put("source", json!(view.quota.source));
     put("count", json!(view.quota.count));
     put("used", json!(view.used));
-    put("allowance", json!(view.quota.allowance.bytes));
+    put("allowance", json!(view.allowance));
     put("remaining", json!(view.remaining()));
     put("percent", json!(view.percent().as_f64()));
     put(
@@ -112,6 +113,7 @@ fn quota(row: &Row<'_>, config: &Config, now: Instant) -> Value {
     put("stale", json!(row.stale(now)));
     put("estimated", json!(view.ledger.estimated()));
     put("implausible", json!(view.ledger.implausible()));
+    put("awaiting_renewal", json!(view.awaits_renewal(now)));
     put("actions", json!(actions(row, &time)));
     put("calibrated", json!(view.ledger.calibrated.get(&view.quota.count).map(|c| time(c.at))));
     Value::Object(fields)
@@ -135,6 +137,16 @@ fn actions(row: &Row<'_>, time: &dyn Fn(Instant) -> String) -> Vec<Value> {
         }
     }
     actions
+}
+
+fn held(held: &Held, zone: &Zone) -> Value {
+    json!({
+        "action": held.action,
+        "quota": held.quota,
+        "source": held.source,
+        "subject": held.subject,
+        "since": rfc3339(zone, held.since),
+    })
 }
 
 fn pending(name: &str, outbox: &crate::quota::state::Outbox, zone: &Zone) -> Option<Value> {

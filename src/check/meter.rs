@@ -8,10 +8,11 @@ use crate::quota::absorb::{Asked, Oddity};
 use crate::quota::health::Checkup;
 use crate::quota::instant::Instant;
 use crate::quota::message::{self, Notice};
-use crate::quota::meter::{Identity, Reading, Readings, SubjectProblem};
-use crate::quota::policy::{DAY, due_again};
+use crate::quota::meter::{Figure, Identity, Reading, Readings, SubjectProblem};
+use crate::quota::package::Package;
+use crate::quota::policy::{DAY, Quota, due_again};
 use crate::quota::state::{SourceState, State, Subject};
-use crate::sources::Said;
+use crate::sources::{Said, Trouble};
 
 impl Run<'_> {
     /// Meters every source that was asked.
@@ -23,18 +24,19 @@ impl Run<'_> {
         }
     }
 
-    fn source(&mut self, state: &mut State, source: &NamedSource, answer: Result<Readings, String>) {
+    fn source(&mut self, state: &mut State, source: &NamedSource, answer: Result<Readings, Trouble>) {
         let now = self.clock.now;
         let memory = state.sources.entry(source.name.clone()).or_default();
         memory.asked = Some(now);
+        let refused = answer.as_ref().is_err_and(|trouble| trouble.refused);
+        memory.refusals = if refused { memory.refusals + 1 } else { 0 };
         let zone = &self.config.zone;
-        let checkup = Checkup {
-            source: &source.name,
-            problem_after: source.problem_after,
-            now,
-            show: &|at| message::local(zone, at),
-        };
-        let answer = answer.map(|readings| with_the_gone(readings, memory, source, now));
+        let show = |at| message::local(zone, at);
+        let checkup = Checkup { source: &source.name, problem_after: source.problem_after, now, show: &show };
+        let quotas: Vec<&Quota> = self.config.quotas.iter().filter(|quota| quota.source == source.name).collect();
+        let answer = answer.map_err(|trouble| trouble.text);
+        let answer =
+            answer.map(|readings| sift(with_the_gone(readings, memory, source, now), memory, &quotas, now, &show));
         self.notices.extend(checkup.examine(memory, &answer));
         let mut oddities = Vec::new();
         match &answer {
@@ -45,13 +47,9 @@ impl Run<'_> {
                 if self.traced {
                     self.trace.extend(readings.readings.iter().map(|reading| trace(&source.name, reading)));
                 }
-                for problem in &readings.problems {
-                    self.problems.push(self::problem(source, &problem.subject, &problem.text));
-                }
                 if readings.choice.is_some() {
                     memory.choice.clone_from(&readings.choice);
                 }
-                let quotas = self.config.quotas.iter().filter(|quota| quota.source == source.name);
                 let mut asked: Vec<Asked<'_>> = Vec::new();
                 for quota in quotas {
                     match asked.iter_mut().find(|ask| ask.key == quota.rule_key) {
@@ -60,6 +58,7 @@ impl Run<'_> {
                     }
                 }
                 oddities = memory.absorb(&readings.readings, &asked, now);
+                self.problems.extend(standing(source, memory, now, |subject| !subject.is_empty()));
             }
         }
         for oddity in oddities {
@@ -71,6 +70,10 @@ impl Run<'_> {
     fn odd(&mut self, state: &mut State, source: &str, oddity: &Oddity) {
         let now = self.clock.now;
         let notice = match oddity {
+            Oddity::Renewed { subject, id } => {
+                self.notices.push(Notice::renewed(source, subject, id));
+                return;
+            }
             Oddity::Fell { subject, narrow } => Notice::fell(source, subject, *narrow),
             Oddity::Implausible { subject, flow } => Notice::implausible(source, subject, flow.rx.max(flow.tx)),
         };
@@ -83,12 +86,56 @@ impl Run<'_> {
 }
 
 fn trace(source: &str, reading: &Reading) -> String {
-    let Reading { subject, counters, identity, link_speed, .. } = reading;
-    let Identity { boot, uptime, index } = identity;
-    format!(
-        "reading: source {source:?}, {subject:?}: received {}, sent {}, boot {boot:?}, uptime {uptime:?}, index {index:?}, link {link_speed:?} bit/s",
-        counters.rx, counters.tx
-    )
+    let subject = &reading.subject;
+    match &reading.figure {
+        Figure::Counter { counters, identity: Identity { boot, uptime, index }, link_speed } => format!(
+            "reading: source {source:?}, {subject:?}: received {}, sent {}, boot {boot:?}, uptime {uptime:?}, index {index:?}, link {link_speed:?} bit/s",
+            counters.rx, counters.tx
+        ),
+        Figure::Package(Package { id, total, left, period }) => format!(
+            "reading: source {source:?}, {subject:?}: {left} of {total} bytes left, id {id:?}, period {} to {:?}",
+            period.start,
+            period.end.map(|end| end.to_string()).unwrap_or_default()
+        ),
+    }
+}
+
+/// Leaves out the answers that are not believed, each with its reason; one whose period has ended is told of, too.
+fn sift(
+    mut readings: Readings,
+    memory: &SourceState,
+    quotas: &[&Quota],
+    now: Instant,
+    show: &dyn Fn(Instant) -> String,
+) -> Readings {
+    let mut problems = Vec::new();
+    readings.readings.retain(|reading| {
+        let Figure::Package(package) = &reading.figure else { return true };
+        let looking: Vec<&Quota> =
+            quotas.iter().copied().filter(|q| q.rule.is_provider() && !q.pool && q.selects(&reading.subject)).collect();
+        let known = memory.subjects.get(&reading.subject).and_then(|subject| {
+            subject.ledgers.iter().find(|(_, ledger)| ledger.total.is_some()).map(|(_, ledger)| ledger)
+        });
+        let doubt = package.doubt(known, &looking, now);
+        let ended = package.period.end.filter(|end| *end <= now);
+        problems.extend(ended.filter(|_| doubt.is_none()).map(|end| SubjectProblem {
+            expected: Some(end),
+            ..SubjectProblem::now(
+                &reading.subject,
+                format!(
+                    "{:?} awaits renewal: its period ended at {}; unless it is renewed, traffic is charged by use",
+                    reading.subject,
+                    show(end)
+                ),
+            )
+        }));
+        problems.extend(
+            doubt.as_ref().map(|why| SubjectProblem::now(&reading.subject, format!("{:?}: {why}", reading.subject))),
+        );
+        doubt.is_none()
+    });
+    readings.problems.extend(problems);
+    readings
 }
 
 /// Adds a problem for each subject that was metered in a period still running and is not reported any more.
@@ -102,8 +149,8 @@ fn with_the_gone(mut readings: Readings, memory: &SourceState, source: &NamedSou
     let renamed = |subject: &Subject| {
         let identity = subject.series.as_ref().map(|series| &series.identity);
         let index = |identity: &Identity| (identity.boot.clone(), identity.index);
-        identity.is_some_and(|known| {
-            known.index.is_some() && readings.readings.iter().any(|r| index(&r.identity) == index(known))
+        identity.filter(|known| known.index.is_some()).is_some_and(|known| {
+            readings.readings.iter().filter_map(Reading::identity).any(|read| index(read) == index(known))
         })
     };
     let runs = |subject: &Subject| subject.ledgers.values().any(|l| l.period.contains(now) && l.period.end.is_some());
@@ -112,14 +159,26 @@ fn with_the_gone(mut readings: Readings, memory: &SourceState, source: &NamedSou
         .iter()
         .filter(|(name, subject)| !reported.contains(name.as_str()) && source.source.expects(name) && runs(subject))
         .filter(|(_, subject)| !renamed(subject))
-        .map(|(name, _)| SubjectProblem { subject: name.clone(), text: format!("{name:?} is gone") })
+        .map(|(name, _)| SubjectProblem::now(name, format!("{name:?} is gone")))
         .collect();
     readings.problems.extend(gone);
     readings
 }
 
+/// What is wrong with a source, as its health says.
+pub(super) fn standing(
+    source: &NamedSource,
+    memory: &SourceState,
+    now: Instant,
+    about: impl Fn(&str) -> bool,
+) -> Vec<(String, String)> {
+    let wrong = memory.health.iter().filter(|(subject, _)| about(subject));
+    let wrong = wrong.filter(|(_, health)| health.is_problem(source.problem_after, now));
+    wrong.map(|(subject, health)| problem(source, subject, &health.text)).collect()
+}
+
 /// A problem of a source, or of one of its subjects.
-pub(super) fn problem(source: &NamedSource, subject: &str, text: &str) -> (String, String) {
+fn problem(source: &NamedSource, subject: &str, text: &str) -> (String, String) {
     let about = if subject.is_empty() { source.name.clone() } else { format!("{}/{subject}", source.name) };
     (format!("source/{about}"), format!("source {:?}: {text}", source.name))
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use crate::api::Accounts;
 use crate::enforce::{self, Action};
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -172,9 +173,9 @@ fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
     let path = |value: &fields::Value<'_>| value.text().map(PathBuf::from);
     let (state_dir, log_file) = (root.opt("state_dir", path), root.opt("log_file", path));
     let (host_name, public_address) = read_host(host, root.table("host"));
-    let sources = read_sources(root);
+    let sources = read_sources(root, keeper);
     let notifiers = read_notifiers(root, keeper);
-    let actions = read_actions(root);
+    let actions = read_actions(root, &accounts(&sources));
     let quotas = quotas::read(root, &quotas::Known::new(host, &zone, &sources, &notifiers, &actions));
     Config {
         file: None,
@@ -283,19 +284,24 @@ fn kind<T: Copy>(name: &str, fields: &Fields<'_>, kinds: &[(&'static str, T)]) -
     }
 }
 
-fn read_sources(root: &Fields<'_>) -> Vec<NamedSource> {
+fn read_sources(root: &Fields<'_>, keeper: &Keeper<'_>) -> Vec<NamedSource> {
     let mut tables = root.tables("source");
     if tables.is_empty() {
         tables.push(("interface".into(), Fields::absent(root.findings(), "source.interface")));
     }
-    tables.into_iter().filter_map(|(name, fields)| read_source(name, fields)).collect()
+    tables.into_iter().filter_map(|(name, fields)| read_source(name, fields, keeper)).collect()
 }
 
-fn read_source(name: String, fields: Fields<'_>) -> Option<NamedSource> {
+/// The access to vendors that the sources have.
+fn accounts(sources: &[NamedSource]) -> Accounts {
+    sources.iter().filter_map(|named| Some((named.name.clone(), named.source.account()?))).collect()
+}
+
+fn read_source(name: String, fields: Fields<'_>, keeper: &Keeper<'_>) -> Option<NamedSource> {
     let open = kind(&name, &fields, sources::SOURCES);
     let every = fields.opt("every", fields::Value::duration);
     let problem_after = fields.or("problem_after", Duration::from_secs(3600), "\"1 h\"", fields::Value::duration);
-    let source = open.map(|open| open(&fields));
+    let source = open.map(|open| open(&fields, keeper));
     if open.is_some() {
         fields.finish();
     }
@@ -316,29 +322,38 @@ fn read_notifiers(root: &Fields<'_>, keeper: &Keeper<'_>) -> Vec<Channel> {
     tables.into_iter().filter_map(open).collect()
 }
 
-fn read_actions(root: &Fields<'_>) -> Vec<NamedAction> {
+fn read_actions(root: &Fields<'_>, accounts: &Accounts) -> Vec<NamedAction> {
     let mut tables = root.tables("action");
     for kind in enforce::NEEDS_NO_TABLE {
         if !tables.iter().any(|(name, _)| name == kind) {
             tables.push(((*kind).into(), Fields::absent(root.findings(), &format!("action.{kind}"))));
         }
     }
-    tables.into_iter().filter_map(|(name, fields)| read_action(name, fields)).collect()
+    tables.into_iter().filter_map(|(name, fields)| read_action(name, fields, accounts)).collect()
 }
 
-fn read_action(name: String, fields: Fields<'_>) -> Option<NamedAction> {
+fn read_action(name: String, fields: Fields<'_>, accounts: &Accounts) -> Option<NamedAction> {
     let open = kind(&name, &fields, enforce::ACTIONS);
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     let boot_grace = fields.or("boot_grace", minutes(15), "\"15 min\"", fields::Value::duration);
     let announce = fields.or("announce", minutes(0), "\"0 s\"", fields::Value::duration);
     let arm_after = fields.or("arm_after", minutes(15), "\"15 min\"", fields::Value::duration);
     let again_after = fields.opt("again_after", fields::Value::duration);
-    let action = open.map(|open| open(&fields));
+    let action = open.map(|open| open(&fields, accounts));
     if open.is_some() {
         fields.finish();
     }
     let action = action??;
-    let rule = ActionRule { name, effect: action.effect(), boot_grace, announce, arm_after, again_after };
+    let rule = ActionRule {
+        name,
+        effect: action.effect(),
+        boot_grace,
+        announce,
+        arm_after,
+        again_after,
+        retry_after: action.retry_after().unwrap_or_else(|| minutes(10)),
+        lifts: action.lifts(),
+    };
     let settings = format!("{rule:?} {}", action.settings());
     Some(NamedAction { rule, settings, action })
 }

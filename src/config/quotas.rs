@@ -7,18 +7,19 @@ use time::{Date, Time, Weekday};
 use super::fields::{Fields, Value, nearest};
 use super::{Channel, NamedAction, NamedSource};
 use crate::host::Host;
-use crate::quota::bytes::{Amount, Percent, UnitBase};
+use crate::quota::bytes::{Amount, Percent, Unit, UnitBase};
 use crate::quota::duration;
+use crate::quota::glob;
 use crate::quota::meter::Count;
 use crate::quota::period::{Cycle, Rule, ShortMonth};
-use crate::quota::policy::{ActionRule, Quota, Report, Threshold, Tier};
+use crate::quota::policy::{ActionRule, Effect, Level, Quota, Report, Threshold, Tier};
 use crate::quota::zone::Zone;
 
 /// The names a quota may use.
 pub struct Known<'a> {
     host: &'a dyn Host,
     zone: &'a Zone,
-    sources: Vec<&'a str>,
+    sources: &'a [NamedSource],
     notifiers: Vec<&'a str>,
     actions: &'a [NamedAction],
 }
@@ -35,7 +36,7 @@ impl<'a> Known<'a> {
         Self {
             host,
             zone,
-            sources: sources.iter().map(|source| source.name.as_str()).collect(),
+            sources,
             notifiers: notifiers.iter().map(|channel| channel.name.as_str()).collect(),
             actions,
         }
@@ -54,38 +55,52 @@ pub fn read(root: &Fields<'_>, known: &Known<'_>) -> Vec<Quota> {
 fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quota> {
     let enabled = fields.or("enabled", true, "true", Value::boolean);
     let source = read_source(&fields, known);
-    let count = fields.or("count", Count::Out, "\"out\"", |value| value.word(COUNTS));
-    let base = fields.or("unit_base", UnitBase::Thousand, "1000", |value| match value.integer()? {
+    let packages = source.and_then(|source| source.source.packages());
+    let count = fields.or("count", Count::Out, "\"out\"", |value| match value.word(COUNTS)? {
+        count if count != Count::Out && packages.is_some() => {
+            Err("a package knows only what it is charged for: \"out\"".into())
+        }
+        count => Ok(count),
+    });
+    let (default, shown) = match packages {
+        Some(_) => (UnitBase::Binary, "1024"),
+        None => (UnitBase::Thousand, "1000"),
+    };
+    let base = fields.or("unit_base", default, shown, |value| match value.integer()? {
         1000 => Ok(UnitBase::Thousand),
         1024 => Ok(UnitBase::Binary),
         other => Err(format!("{other} is neither 1000 nor 1024")),
     });
-    let allowance = if fields.is_written() {
-        fields.need("allowance", |value| nonzero(Amount::parse(value.text()?, base)?))
-    } else {
-        fields.show_default("allowance", "\"1 TB\"");
-        Amount::parse("1 TB", base).ok()
-    };
-    let rule = read_rule(&fields, known);
+    let rule = read_rule(&fields, known, packages.is_some());
+    let allowance = read_allowance(&fields, base, rule.as_ref());
     let patterns = |key| fields.opt(key, |value| not_empty(value.texts()?)).unwrap_or_default();
     let (subjects, exclude) = (patterns("subjects"), patterns("exclude"));
     let pool = fields.or("pool", false, "false", Value::boolean);
     let since_boot =
-        fields.or("first", false, "\"zero\"", |value| value.word(&[("zero", false), ("since-boot", true)]));
+        fields.or("first", false, "\"zero\"", |value| match value.word(&[("zero", false), ("since-boot", true)])? {
+            true if packages.is_some() => Err("a package is not counted since a boot".into()),
+            since_boot => Ok(since_boot),
+        });
     let report = fields.opt("report_every", |value| read_report(value.text()?));
     let label = fields.opt("label", |value| value.text().map(Into::into));
     let limits = Limits { allowance, base, known };
-    let tiers = read_tiers(&fields, &limits);
-    fields.finish();
-    let (source, allowance, rule) = (source?, allowance?, rule?);
+    let (tiers, written_in) = read_tiers(&fields, &limits);
+    if let Some(ids) = packages {
+        check_names(&fields, &subjects, "subjects", ids);
+        check_names(&fields, &exclude, "exclude", ids);
+    }
+    let (source, rule) = (source?, rule?);
+    let unit = allowance.map(|allowance| allowance.unit).or(written_in).unwrap_or_else(|| Unit::giga(base));
     let rule_key = rule.key();
     let row_key = format!("{name} {rule_key}");
     let mut quota = Quota {
         name,
         label,
-        source,
+        source: source.name.clone(),
         count,
-        allowance,
+        allowance: allowance.map(|allowance| allowance.bytes),
+        unit,
+        packages: packages.map(<[String]>::to_vec),
         unit_base: base,
         rule,
         row_key,
@@ -98,23 +113,64 @@ fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quo
         report,
     };
     quota.tiers = tiers.into_iter().map(|tier| tier.defined(&quota, known)).collect();
+    check_shutdown(&fields, &quota);
+    fields.finish();
     enabled.then_some(quota)
+}
+
+/// What is allowed per period; only a provider's own period brings an allowance of its own.
+fn read_allowance(fields: &Fields<'_>, base: UnitBase, rule: Option<&Rule>) -> Option<Amount> {
+    let read = |value: &Value<'_>| nonzero(Amount::parse(value.text()?, base)?);
+    if rule.is_none_or(Rule::is_provider) {
+        if !fields.has("allowance") && rule.is_some() {
+            fields.show_default("allowance", "\"the provider's total\"");
+        }
+        return fields.opt("allowance", read);
+    }
+    if fields.is_written() {
+        return fields.need("allowance", read);
+    }
+    fields.show_default("allowance", "\"1 TB\"");
+    Amount::parse("1 TB", base).ok()
+}
+
+/// Each name or glob has to mean one of the packages.
+fn check_names(fields: &Fields<'_>, names: &[String], key: &str, ids: &[String]) {
+    for name in names.iter().filter(|name| !ids.iter().any(|id| glob::matches(name, id))) {
+        fields.error_at(
+            key,
+            format!("{name:?} is none of the resource_ids{}", nearest(name, ids.iter().map(String::as_str))),
+        );
+    }
+}
+
+/// One package used up must not take down the machine that others still pay for.
+fn check_shutdown(fields: &Fields<'_>, quota: &Quota) {
+    let several = quota.packages.iter().flatten().filter(|id| quota.selects(id)).count() > 1;
+    let here = |tier: &Tier| tier.actions.iter().any(|action| action.effect == Effect::Restart);
+    if several && !quota.pool && quota.tiers.iter().any(here) {
+        fields.error(
+            "a shutdown of this machine for one of several packages: set pool = true, or name one package in subjects",
+        );
+    }
 }
 
 const COUNTS: &[(&str, Count)] =
     &[("out", Count::Out), ("in", Count::In), ("sum", Count::Sum), ("max", Count::Max), ("min", Count::Min)];
 
-fn read_source(fields: &Fields<'_>, known: &Known<'_>) -> Option<String> {
+fn read_source<'a>(fields: &Fields<'_>, known: &Known<'a>) -> Option<&'a NamedSource> {
+    let names: Vec<&str> = known.sources.iter().map(|source| source.name.as_str()).collect();
+    let found = |name: &str| known.sources.iter().find(|source| source.name == name);
     if fields.has("source") {
-        return fields.opt("source", |value| resolve(value.text()?, &known.sources));
+        return found(&fields.opt("source", |value| resolve(value.text()?, &names))?);
     }
-    let only = if let [only] = known.sources[..] { only } else { "interface" };
-    if !known.sources.contains(&only) {
-        fields.error(format!("source is missing: one of {}", known.sources.join(", ")));
+    let only = if let [only] = names[..] { only } else { "interface" };
+    if !names.contains(&only) {
+        fields.error(format!("source is missing: one of {}", names.join(", ")));
         return None;
     }
     fields.show_default("source", &format!("{only:?}"));
-    Some(only.to_owned())
+    found(only)
 }
 
 fn resolve(name: &str, known: &[&str]) -> Result<String, String> {
@@ -157,6 +213,7 @@ const PERIODS: &[(&str, &str)] = &[
     ("quarter", "quarter"),
     ("year", "year"),
     ("never", "never"),
+    ("provider", "provider"),
 ];
 
 const WEEKDAYS: &[(&str, Weekday)] = &[
@@ -170,7 +227,7 @@ const WEEKDAYS: &[(&str, Weekday)] = &[
 ];
 
 /// The period rule: `period` and `reset`.
-fn read_rule(fields: &Fields<'_>, known: &Known<'_>) -> Option<Rule> {
+fn read_rule(fields: &Fields<'_>, known: &Known<'_>, packages: bool) -> Option<Rule> {
     let reset = fields.table("reset");
     let every = reset.opt("every", read_days);
     let from = reset.opt("from", Value::date);
@@ -180,10 +237,15 @@ fn read_rule(fields: &Fields<'_>, known: &Known<'_>) -> Option<Rule> {
             fields.opt("period", |value| value.word(PERIODS))
         }
         Some(_) => Some("every"),
-        None => Some(fields.or("period", "month", "\"month\"", |value| match value.text()? {
-            "provider" => Err("\"provider\" goes with sources whose provider has a period of its own".into()),
-            _ => value.word(PERIODS),
-        })),
+        None => {
+            let default = if packages { "provider" } else { "month" };
+            Some(fields.or("period", default, &format!("{default:?}"), |value| match value.text()? {
+                "provider" if !packages => {
+                    Err("\"provider\" goes with sources whose provider has a period of its own".into())
+                }
+                _ => value.word(PERIODS),
+            }))
+        }
     };
     let at = reset.opt("at", |value| read_time(value.text()?));
     let zone_given = reset.opt("timezone", |value| super::read_zone(known.host, value.text()?));
@@ -234,6 +296,7 @@ fn read_cycle(reset: &Fields<'_>, period: &str, every: Option<u32>, from: Option
         "quarter" => Cycle::Quarter { month, day },
         "year" => Cycle::Year { month, day },
         "every" => Cycle::Every { days: every?, from: from? },
+        "provider" => Cycle::Provider,
         _ => Cycle::Never,
     })
 }
@@ -264,9 +327,17 @@ struct Limits<'a> {
     known: &'a Known<'a>,
 }
 
+impl Limits<'_> {
+    /// In bytes; without any, as large as can be.
+    fn allowance(&self) -> u64 {
+        self.allowance.map_or(u64::MAX, |allowance| allowance.bytes)
+    }
+}
+
 /// A tier before the definition of its actions is known.
 struct Draft {
     tier: Tier,
+    unit: Option<Unit>,
 }
 
 impl Draft {
@@ -280,9 +351,10 @@ impl Draft {
             .map(|action| action.settings.as_str())
             .collect();
         let Quota { source, count, allowance, rule_key, pool, subjects, exclude, .. } = quota;
+        let allowance = allowance.map_or_else(|| "provider".into(), |bytes| bytes.to_string());
         let definition = format!(
-            "{source} {count:?} {} {rule_key} {pool} {subjects:?} {exclude:?} {} {settings:?}",
-            allowance.bytes, tier.key
+            "{source} {count:?} {allowance} {rule_key} {pool} {subjects:?} {exclude:?} {} {settings:?}",
+            tier.key
         );
         tier.definition = fingerprint(&definition);
         tier
@@ -297,7 +369,8 @@ fn fingerprint(text: &str) -> String {
 
 const DEFAULT_TIERS: [&str; 3] = ["80%", "90%", "95%"];
 
-fn read_tiers(fields: &Fields<'_>, limits: &Limits<'_>) -> Vec<Draft> {
+/// The tiers, and the unit of the first amount among them.
+fn read_tiers(fields: &Fields<'_>, limits: &Limits<'_>) -> (Vec<Draft>, Option<Unit>) {
     if fields.has("tier") && fields.has("tiers") {
         fields.error_at("tiers", "it is short for tier with used: leave one of them out");
     }
@@ -312,15 +385,16 @@ fn read_tiers(fields: &Fields<'_>, limits: &Limits<'_>) -> Vec<Draft> {
         list.items().unwrap_or_default().into_iter().filter_map(|v| Some((v.clone(), short(&v, limits)?))).collect()
     } else {
         fields.show_default("tiers", "[\"80%\", \"90%\", \"95%\"]");
-        return DEFAULT_TIERS.iter().filter_map(|text| default_tier(text, limits)).collect();
+        return (DEFAULT_TIERS.iter().filter_map(|text| default_tier(text, limits)).collect(), None);
     };
-    check_order(&tiers);
-    tiers.into_iter().map(|(_, draft)| draft).collect()
+    check_order(&tiers, limits);
+    let unit = tiers.iter().find_map(|(_, draft)| draft.unit);
+    (tiers.into_iter().map(|(_, draft)| draft).collect(), unit)
 }
 
 fn default_tier(text: &str, limits: &Limits<'_>) -> Option<Draft> {
-    let (key, at) = used(text, limits).ok()?;
-    Some(Draft { tier: plain_tier(text.into(), key, Threshold::Used(at), limits) })
+    let level = used(text, limits).ok()?;
+    Some(Draft { tier: plain_tier(text.into(), level.key("used"), Threshold::Used(level.level), limits), unit: None })
 }
 
 fn plain_tier(name: String, key: String, threshold: Threshold, limits: &Limits<'_>) -> Tier {
@@ -329,8 +403,9 @@ fn plain_tier(name: String, key: String, threshold: Threshold, limits: &Limits<'
 }
 
 fn short(value: &Value<'_>, limits: &Limits<'_>) -> Option<Draft> {
-    let (text, (key, at)) = value.read(|value| Ok((value.text()?, used(value.text()?, limits)?)))?;
-    Some(Draft { tier: plain_tier(text.into(), key, Threshold::Used(at), limits) })
+    let (text, at) = value.read(|value| Ok((value.text()?, used(value.text()?, limits)?)))?;
+    let tier = plain_tier(text.into(), at.key("used"), Threshold::Used(at.level), limits);
+    Some(Draft { tier, unit: at.unit })
 }
 
 fn full(value: &Value<'_>, limits: &Limits<'_>) -> Option<Draft> {
@@ -356,12 +431,12 @@ fn full(value: &Value<'_>, limits: &Limits<'_>) -> Option<Draft> {
         fields.error_at("actions", "a tier of exhausted_within takes no actions: it is a forecast");
     }
     fields.finish();
-    let (default_name, key, threshold) = threshold?;
+    let (default_name, key, threshold, unit) = threshold?;
     let mut tier = plain_tier(name.unwrap_or(default_name), key, threshold, limits);
     tier.repeat = repeat;
     tier.notify = notify.unwrap_or(tier.notify);
     tier.actions = actions.unwrap_or_default();
-    Some(Draft { tier })
+    Some(Draft { tier, unit })
 }
 
 fn all<T>(names: &[String], resolve: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
@@ -376,16 +451,23 @@ fn action(name: &str, known: &Known<'_>) -> Result<ActionRule, String> {
         .ok_or_else(|| format!("there is no action {name:?}{}", nearest(name, names)))
 }
 
-/// The threshold with its name and key.
-fn read_threshold(fields: &Fields<'_>, limits: &Limits<'_>) -> Option<(String, String, Threshold)> {
-    let bytes = |(name, (key, at)): (String, (String, u64))| (name, key, Threshold::Used(at));
-    let used = fields.opt("used", |v| Ok((v.text()?.to_owned(), used(v.text()?, limits)?))).map(bytes);
-    let remaining =
-        fields.opt("remaining", |v| Ok((format!("{} left", v.text()?), remaining(v.text()?, limits)?))).map(bytes);
+/// The threshold with its name, its key, and the unit it is written in.
+type Found = (String, String, Threshold, Option<Unit>);
+
+fn read_threshold(fields: &Fields<'_>, limits: &Limits<'_>) -> Option<Found> {
+    let used = fields.opt("used", |value| {
+        let at = used(value.text()?, limits)?;
+        Ok((value.text()?.to_owned(), at.key("used"), Threshold::Used(at.level), at.unit))
+    });
+    let remaining = fields.opt("remaining", |value| {
+        let at = remaining(value.text()?, limits)?;
+        Ok((format!("{} left", value.text()?), at.key("remaining"), Threshold::Remaining(at.level), at.unit))
+    });
     let within = fields.opt("exhausted_within", |value| {
         let within = value.duration()?;
         let text = duration::show(within);
-        Ok((format!("used up within {text}"), format!("within {text}"), Threshold::ExhaustedWithin(within)))
+        let threshold = Threshold::ExhaustedWithin(within);
+        Ok((format!("used up within {text}"), format!("within {text}"), threshold, None))
     });
     let written = ["used", "remaining", "exhausted_within"].iter().filter(|key| fields.has(key)).count();
     if written != 1 {
@@ -395,57 +477,79 @@ fn read_threshold(fields: &Fields<'_>, limits: &Limits<'_>) -> Option<(String, S
     used.or(remaining).or(within)
 }
 
-/// The usage at which `used = "80%"` or `used = "800 GB"` is reached, with the tier's key.
-fn used(text: &str, limits: &Limits<'_>) -> Result<(String, u64), String> {
-    let (key, at) = match level(text, limits)? {
-        Level::Percent(percent, allowance) => (format!("used {percent}%"), percent.of(allowance)),
-        Level::Bytes(bytes) => (format!("used {bytes}"), bytes),
+/// A level, and the unit it is written in, if it is an amount.
+struct Written {
+    level: Level,
+    unit: Option<Unit>,
+}
+
+impl Written {
+    /// By which the state knows it: the same however it is written.
+    fn key(&self, of: &str) -> String {
+        match self.level {
+            Level::Percent(percent) => format!("{of} {percent}%"),
+            Level::Bytes(bytes) => format!("{of} {bytes}"),
+        }
+    }
+}
+
+/// The level of `used = "80%"` or `used = "800 GB"`.
+fn used(text: &str, limits: &Limits<'_>) -> Result<Written, String> {
+    let level = level(text, limits)?;
+    let nothing = match level.level {
+        Level::Percent(percent) => percent.of(limits.allowance()) == 0,
+        Level::Bytes(bytes) => bytes == 0,
     };
-    if at == 0 { Err("it would always be reached".into()) } else { Ok((key, at)) }
+    if nothing { Err("it would always be reached".into()) } else { Ok(level) }
 }
 
 /// As [`used`], for `remaining`.
-fn remaining(text: &str, limits: &Limits<'_>) -> Result<(String, u64), String> {
-    let allowance = limits.allowance.map_or(u64::MAX, |allowance| allowance.bytes);
-    let (key, left) = match level(text, limits)? {
-        Level::Percent(percent, allowance) => (format!("remaining {percent}%"), percent.floor_of(allowance)),
-        Level::Bytes(bytes) => (format!("remaining {bytes}"), bytes),
-    };
-    if left >= allowance {
+fn remaining(text: &str, limits: &Limits<'_>) -> Result<Written, String> {
+    let level = level(text, limits)?;
+    if Threshold::Remaining(level.level).at(limits.allowance()) == Some(0) {
         return Err("it is not less than the allowance: it would always be reached".into());
     }
-    Ok((key, allowance - left))
+    Ok(level)
 }
 
-enum Level {
-    Percent(Percent, u64),
-    Bytes(u64),
-}
-
-fn level(text: &str, limits: &Limits<'_>) -> Result<Level, String> {
+fn level(text: &str, limits: &Limits<'_>) -> Result<Written, String> {
     if text.trim_end().ends_with('%') {
-        let percent = Percent::parse(text)?;
-        return Ok(Level::Percent(percent, limits.allowance.map_or(u64::MAX, |allowance| allowance.bytes)));
+        return Ok(Written { level: Level::Percent(Percent::parse(text)?), unit: None });
     }
-    Amount::parse(text, limits.base).map(|amount| Level::Bytes(amount.bytes))
+    let amount = Amount::parse(text, limits.base)?;
+    Ok(Written { level: Level::Bytes(amount.bytes), unit: Some(amount.unit) })
 }
 
-/// Thresholds go from the mildest to the severest, on each of the two ladders.
-fn check_order(tiers: &[(Value<'_>, Draft)]) {
-    let mut highest: Option<(u64, &str)> = None;
-    let mut shortest: Option<(Duration, &str)> = None;
-    for (value, Draft { tier }) in tiers {
-        let before = match tier.threshold {
-            Threshold::Used(at) => highest.replace((at, &tier.name)).filter(|(before, _)| *before >= at).map(|b| b.1),
-            Threshold::ExhaustedWithin(within) => {
-                shortest.replace((within, &tier.name)).filter(|(before, _)| *before <= within).map(|b| b.1)
-            }
-        };
+/// Thresholds go from the mildest to the severest, on each of the two ladders. What is used and what remains can be
+/// compared only where the allowance is known; else each goes by itself.
+fn check_order(tiers: &[(Value<'_>, Draft)], limits: &Limits<'_>) {
+    let mut before: Vec<(Threshold, &str)> = Vec::new();
+    for (value, Draft { tier, .. }) in tiers {
+        let wrong = before.iter().rev().find(|(before, _)| !milder(*before, tier.threshold, limits));
+        if let Some((_, name)) = wrong {
+            value.error(format!("tiers out of order: {} comes after {name}", tier.name));
+        }
         if tiers.iter().filter(|(_, other)| other.tier.name == tier.name).count() > 1 {
             value.error(format!("two tiers have the name {:?}", tier.name));
         }
-        if let Some(before) = before {
-            value.error(format!("tiers out of order: {} comes after {before}", tier.name));
-        }
+        before.push((tier.threshold, &tier.name));
+    }
+}
+
+/// Whether the first may stand before the second.
+fn milder(first: Threshold, second: Threshold, limits: &Limits<'_>) -> bool {
+    if let (Threshold::ExhaustedWithin(first), Threshold::ExhaustedWithin(second)) = (first, second) {
+        return first > second;
+    }
+    if let Some(allowance) = limits.allowance {
+        let at = |threshold: Threshold| threshold.at(allowance.bytes);
+        return at(first).zip(at(second)).is_none_or(|(first, second)| first < second);
+    }
+    match (first, second) {
+        (Threshold::Used(Level::Percent(first)), Threshold::Used(Level::Percent(second))) => first < second,
+        (Threshold::Used(Level::Bytes(first)), Threshold::Used(Level::Bytes(second))) => first < second,
+        (Threshold::Remaining(Level::Percent(first)), Threshold::Remaining(Level::Percent(second))) => first > second,
+        (Threshold::Remaining(Level::Bytes(first)), Threshold::Remaining(Level::Bytes(second))) => first > second,
+        _ => true,
     }
 }

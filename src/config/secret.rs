@@ -46,11 +46,40 @@ impl<'h> Keeper<'h> {
         self.opt(fields, key)
     }
 
+    /// The secret under a key, else that of an environment variable; one of them must be there.
+    pub fn need_or_env(&self, fields: &Fields<'_>, key: &str, variable: &str) -> Option<Secret> {
+        if fields.has(key) {
+            return self.opt(fields, key);
+        }
+        fields.show_default(key, &format!("{{ env = \"{variable}\" }}"));
+        match self.env(variable) {
+            Ok(secret) => Some(self.keep(secret)),
+            Err(why) => {
+                fields.error_at(key, format!("it is missing, and {why}"));
+                None
+            }
+        }
+    }
+
+    /// The secret in an environment variable that need not be there.
+    pub fn env_if_set(&self, variable: &str) -> Option<Secret> {
+        self.host.env(variable)?;
+        self.env(variable).ok().map(|secret| self.keep(secret))
+    }
+
+    /// A variable of the environment that holds no secret.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.host.env(name)
+    }
+
+    fn keep(&self, secret: Secret) -> Secret {
+        self.secrets.borrow_mut().push(secret.clone());
+        secret
+    }
+
     /// The secret under a key.
     pub fn opt(&self, fields: &Fields<'_>, key: &str) -> Option<Secret> {
-        let secret = fields.hidden(key, |value| self.read(value))?;
-        self.secrets.borrow_mut().push(secret.clone());
-        Some(secret)
+        fields.hidden(key, |value| self.read(value)).map(|secret| self.keep(secret))
     }
 
     fn read(&self, value: &Value<'_>) -> Result<Secret, String> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Action, Order, Outcome, read_command, read_timeout};
+use crate::api::Accounts;
 use crate::config::fields::Fields;
 use crate::host::{Command, Host, Ran};
 use crate::quota::policy::Effect;
@@ -14,7 +15,7 @@ struct Run {
 }
 
 /// Reads the settings.
-pub fn open(fields: &Fields<'_>) -> Option<Box<dyn Action>> {
+pub fn open(fields: &Fields<'_>, _: &Accounts) -> Option<Box<dyn Action>> {
     let command = fields.need("command", read_command);
     let timeout = read_timeout(fields);
     Some(Box::new(Run { command: command?, timeout }))

@@ -6,9 +6,11 @@
 
 pub mod command;
 pub mod shutdown;
+pub mod stop_server;
 
 use std::time::Duration;
 
+use crate::api::Accounts;
 use crate::config::fields::{Fields, Value};
 use crate::host::Host;
 use crate::quota::policy::Effect;
@@ -21,8 +23,24 @@ pub trait Action: Send + Sync {
     fn settings(&self) -> String;
     /// The longest it may take.
     fn timeout(&self) -> Duration;
+    /// While its effect is not seen, it is tried again after this; none: after ten minutes.
+    fn retry_after(&self) -> Option<Duration> {
+        None
+    }
+    /// Whether it is undone when a new period begins.
+    fn lifts(&self) -> bool {
+        false
+    }
     /// Does it.
     fn apply(&self, host: &dyn Host, order: &Order<'_>) -> Outcome;
+    /// Looks for the effect of what was done before; only an action whose effect has to be asked for is asked.
+    fn look(&self, _: &dyn Host, _: &Order<'_>) -> Outcome {
+        Outcome::Issued { output: String::new(), job: None }
+    }
+    /// Undoes it; only an action that [`Action::lifts`] is asked.
+    fn lift(&self, _: &dyn Host, _: &Order<'_>) -> Outcome {
+        Outcome::Unneeded
+    }
 }
 
 /// What an action is given.
@@ -34,6 +52,12 @@ pub struct Order<'a> {
     pub withheld: &'a [String],
     /// No longer than this.
     pub timeout: Duration,
+    /// The how manieth try it is, from 1.
+    pub tries: u32,
+    /// What the provider called the try before.
+    pub job: Option<&'a str>,
+    /// It was asked for a short while ago: asked again only when that is seen to have failed.
+    pub only_look: bool,
 }
 
 /// What an action knows of its outcome.
@@ -44,10 +68,24 @@ pub enum Outcome {
         /// What was printed.
         output: String,
     },
+    /// There was nothing to do: it is so already.
+    Unneeded,
     /// It was accepted; its effect is still to be seen.
     Issued {
         /// What was printed.
         output: String,
+        /// What the provider calls it.
+        job: Option<String>,
+    },
+    /// Nobody knows: no answer came.
+    Unseen {
+        /// Why.
+        why: String,
+    },
+    /// It was not even tried: what it needs is not to be had now.
+    Postponed {
+        /// Why.
+        why: String,
     },
     /// It definitely failed.
     Failed {
@@ -57,10 +95,11 @@ pub enum Outcome {
 }
 
 /// Reads a kind's own settings.
-pub type Open = fn(&Fields<'_>) -> Option<Box<dyn Action>>;
+pub type Open = fn(&Fields<'_>, &Accounts) -> Option<Box<dyn Action>>;
 
 /// The kinds.
-pub const ACTIONS: &[(&str, Open)] = &[("command", command::open), ("shutdown", shutdown::open)];
+pub const ACTIONS: &[(&str, Open)] =
+    &[("command", command::open), ("shutdown", shutdown::open), ("stop-server", stop_server::open)];
 
 /// Kinds that need no table: a tier may name them as they are.
 pub const NEEDS_NO_TABLE: &[&str] = &["shutdown"];

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::command::run;
 use super::{Action, Order, Outcome, read_command, read_timeout};
+use crate::api::Accounts;
 use crate::config::fields::Fields;
 use crate::host::Host;
 use crate::quota::policy::Effect;
@@ -20,7 +21,7 @@ struct Shutdown {
 const USUAL: [&[&str]; 3] = [&["systemctl", "poweroff"], &["shutdown", "-h", "now"], &["poweroff"]];
 
 /// Reads the settings.
-pub fn open(fields: &Fields<'_>) -> Option<Box<dyn Action>> {
+pub fn open(fields: &Fields<'_>, _: &Accounts) -> Option<Box<dyn Action>> {
     let own = fields.opt("command", read_command);
     let timeout = read_timeout(fields);
     let usual = || USUAL.iter().map(|command| command.iter().map(ToString::to_string).collect()).collect();
@@ -48,7 +49,7 @@ impl Action for Shutdown {
             let left = end.saturating_sub(host.elapsed()) / (self.commands.len() - index) as u32;
             let order = Order { timeout: left, ..*order };
             match run(host, command, &order) {
-                Ok(output) => return Outcome::Issued { output },
+                Ok(output) => return Outcome::Issued { output, job: None },
                 Err(why) => failures.push(why),
             }
         }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::instant::Instant;
-use super::meter::{Counters, Delta, Ledger, Reading, Series};
+use super::meter::{Counters, Delta, Figure, Identity, Ledger, Reading, Series};
+use super::package::Package;
 use super::period::Rule;
 use super::state::{SourceState, Subject};
 
@@ -38,6 +39,13 @@ pub enum Oddity {
         /// What came.
         flow: Counters,
     },
+    /// The provider answers with another id: the package was renewed.
+    Renewed {
+        /// Whose.
+        subject: String,
+        /// The id it has now.
+        id: String,
+    },
 }
 
 impl SourceState {
@@ -59,14 +67,12 @@ impl SourceState {
 
     /// A device with the same index in the same boot keeps its memory under its new name, also when two swap.
     fn follow_renames(&mut self, readings: &[Reading]) {
-        let known = |subject: Option<&Subject>, reading: &Reading| {
-            subject
-                .and_then(|s| s.series.as_ref())
-                .is_some_and(|series| series.identity.index == reading.identity.index)
+        let known = |subject: Option<&Subject>, identity: &Identity| {
+            subject.and_then(|s| s.series.as_ref()).is_some_and(|series| series.identity.index == identity.index)
         };
-        let strangers =
-            readings.iter().filter(|r| r.identity.index.is_some() && !known(self.subjects.get(&r.subject), r));
-        let strangers: Vec<&Reading> = strangers.collect();
+        let devices = readings.iter().filter_map(|r| Some((r, r.identity().filter(|of| of.index.is_some())?)));
+        let strangers: Vec<(&Reading, &Identity)> =
+            devices.filter(|(r, identity)| !known(self.subjects.get(&r.subject), identity)).collect();
         if strangers.is_empty() {
             return;
         }
@@ -78,8 +84,8 @@ impl SourceState {
         }
         let moves: Vec<(String, String)> = strangers
             .iter()
-            .filter_map(|r| {
-                Some((devices.get(&(r.identity.boot.clone(), r.identity.index))?.clone(), r.subject.clone()))
+            .filter_map(|(r, identity)| {
+                Some((devices.get(&(identity.boot.clone(), identity.index))?.clone(), r.subject.clone()))
             })
             .collect();
         let moved: Vec<(String, Subject)> =
@@ -107,27 +113,44 @@ impl Subject {
         if let (Some(delta), Some(last)) = (&delta, &self.series) {
             note(reading, last, delta, oddities);
         }
-        let missing = asked.iter().filter(|ask| !self.ledgers.contains_key(ask.key));
+        let missing = asked.iter().filter(|ask| !ask.rule.is_provider() && !self.ledgers.contains_key(ask.key));
         let opened: Vec<(String, Ledger)> =
             missing.map(|ask| (ask.key.to_owned(), self.open(ask, reading, delta.as_ref(), now))).collect();
         if let Some(delta) = &delta {
             self.advance(delta, asked, now);
         }
         self.ledgers.extend(opened);
+        if let Figure::Package(package) = &reading.figure {
+            self.follow(package, asked, oddities, &reading.subject);
+        }
         for ledger in self.ledgers.values_mut() {
             ledger.mark(now);
         }
-        self.series = Some(Series { at: now, counters: reading.counters, identity: reading.identity.clone() });
+        self.series = Some(reading.series(self.series.as_ref(), now));
         self.fresh = true;
+    }
+
+    /// The provider's own account needs no deltas: it is what it is.
+    fn follow(&mut self, package: &Package, asked: &[Asked<'_>], oddities: &mut Vec<Oddity>, name: &str) {
+        if let Some(ask) = asked.iter().find(|ask| ask.rule.is_provider()) {
+            let start = || Ledger::start(package.period, package.period.start);
+            self.ledgers.entry(ask.key.to_owned()).or_insert_with(start).follow(package);
+        }
+        let known = self.provider_id.as_deref().unwrap_or(name);
+        if known != package.id {
+            oddities.push(Oddity::Renewed { subject: name.to_owned(), id: package.id.clone() });
+        }
+        self.provider_id = (package.id != name).then(|| package.id.clone());
     }
 
     /// The first ledger of a rule. What another rule has metered since the same start is true for this one, too.
     fn open(&self, ask: &Asked<'_>, reading: &Reading, delta: Option<&Delta>, now: Instant) -> Ledger {
         let period = ask.rule.period(now);
-        if let Some(uptime) = reading.identity.uptime.filter(|_| ask.since_boot)
-            && now.minus(uptime) >= period.start
+        if let Figure::Counter { counters, identity: Identity { uptime: Some(uptime), .. }, .. } = &reading.figure
+            && ask.since_boot
+            && now.minus(*uptime) >= period.start
         {
-            return Ledger { used: reading.counters, ..Ledger::start(period, now.minus(uptime)) };
+            return Ledger { used: *counters, ..Ledger::start(period, now.minus(*uptime)) };
         }
         let Some(delta) = delta else { return Ledger::start(period, now) };
         let twin =
@@ -144,6 +167,9 @@ impl Subject {
     fn advance(&mut self, delta: &Delta, asked: &[Asked<'_>], now: Instant) {
         for (key, ledger) in &mut self.ledgers {
             if let Some(ask) = asked.iter().find(|ask| ask.key == key) {
+                if ask.rule.is_provider() {
+                    continue;
+                }
                 ledger.unasked = None;
                 if now < ledger.period.start {
                     ledger.rewind(ask.rule.period(now));
@@ -194,9 +220,11 @@ impl Subject {
 }
 
 fn note(reading: &Reading, last: &Series, delta: &Delta, oddities: &mut Vec<Oddity>) {
-    if delta.fell {
+    if let Figure::Counter { counters, .. } = &reading.figure
+        && delta.fell
+    {
         let narrow = |c: Counters| c.rx.max(c.tx) <= u64::from(u32::MAX);
-        let narrow = narrow(last.counters) && narrow(reading.counters);
+        let narrow = narrow(last.counters) && narrow(*counters);
         oddities.push(Oddity::Fell { subject: reading.subject.clone(), narrow });
     }
     if delta.flagged {
@@ -211,10 +239,19 @@ pub fn sum(pool: &mut Subject, members: &[&Subject], asked: &Asked<'_>, now: Ins
     let ledgers: Vec<(bool, Ledger)> = members.iter().filter_map(of).collect();
     // A member nobody has read since the clock was set back may still be in a period that is to come.
     let latest = ledgers.iter().max_by_key(|(fresh, ledger)| (*fresh, ledger.period.start));
+    if asked.rule.is_provider() {
+        // What is left of all packages is known only when each is.
+        pool.fresh = members.iter().all(|member| member.fresh);
+    }
     if let Some((_, latest)) = latest {
         let ledger = pool.ledgers.entry(asked.key.to_owned()).or_insert_with(|| Ledger::start(latest.period, now));
         let ledgers: Vec<&Ledger> = ledgers.iter().map(|(_, ledger)| ledger).collect();
-        ledger.become_sum(&ledgers, latest, pool.fresh, now);
+        if asked.rule.is_provider() {
+            ledger.become_account(&ledgers);
+            ledger.mark(now);
+        } else {
+            ledger.become_sum(&ledgers, latest, pool.fresh, now);
+        }
     }
     pool.series = members.iter().filter_map(|member| member.series.as_ref()).max_by_key(|series| series.at).cloned();
 }

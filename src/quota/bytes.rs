@@ -103,6 +103,19 @@ pub fn decimal_bytes(text: &str, unit: u64, round: Round) -> Result<u64, String>
 }
 
 impl Unit {
+    /// The largest unit by powers of 1024 that so many bytes fill.
+    pub fn of(bytes: u64) -> Self {
+        BINARY.into_iter().rev().find(|unit| unit.size <= bytes).unwrap_or(BINARY[0])
+    }
+
+    /// GB, the unit packages are sold in.
+    pub fn giga(base: UnitBase) -> Self {
+        match base {
+            UnitBase::Thousand => DECIMAL[3],
+            UnitBase::Binary => BINARY[3],
+        }
+    }
+
     /// Bytes for people: at most three decimals, in the next smaller unit when it is less than 0.001 of this one.
     pub fn show(self, bytes: u64, round: Round) -> String {
         let unit = self.first_that(|unit| bytes == 0 || thousandths(bytes) >= unit.size.into());

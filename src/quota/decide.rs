@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use super::absorb::sum;
 use super::instant::Instant;
+use super::lift;
 use super::message;
 use super::meter::Ledger;
 use super::period::Rule;
@@ -43,6 +44,7 @@ pub fn decide(context: &Context<'_>, state: &mut State) -> Plan {
         }
     }
     lapse(context, state);
+    plan.lifts = lift::due(context, state);
     plan
 }
 
@@ -68,7 +70,12 @@ pub fn sum_pool<'s>(
     let SourceState { subjects, pools, .. } = source;
     let selected = subjects.iter().filter(|(name, _)| quota.selects(name));
     let members: Vec<&Subject> = selected.map(|(_, subject)| subject).collect();
-    if members.is_empty() {
+    // The sum of packages says something only when none is missing.
+    let complete = quota.packages.as_ref().is_none_or(|ids| {
+        let wanted = ids.iter().filter(|id| quota.selects(id)).count();
+        wanted == members.iter().filter(|member| member.ledgers.contains_key(&quota.rule_key)).count()
+    });
+    if members.is_empty() || !complete {
         return None;
     }
     if !pools.contains_key(&quota.name) {
@@ -96,8 +103,7 @@ impl Round<'_, '_> {
         let (now, quota) = (self.context.now, self.quota);
         let Subject { series, ledgers, rows, fresh, .. } = subject;
         let (Some(series), Some(ledger)) = (series.as_ref(), ledgers.get(&quota.rule_key)) else { return };
-        let used = ledger.used(quota.count);
-        let view = View { quota, subject: name, ledger, fresh: *fresh, as_of: series.at, used };
+        let Some(view) = View::over(quota, name, ledger, *fresh, series.at) else { return };
         if !rows.contains_key(&quota.row_key) {
             let row = self.adopt(rows, ledger);
             if row.is_none() && rows.values().any(|row| row.quota == quota.name) && ledger.since > ledger.period.start {
@@ -107,6 +113,10 @@ impl Round<'_, '_> {
             rows.insert(quota.row_key.clone(), row.unwrap_or_else(|| Row::new(quota, ledger, now)));
         }
         let Some(row) = rows.get_mut(&quota.row_key) else { return };
+        if view.awaits_renewal(now) {
+            self.reason(&view, "awaits renewal: nothing is told or done");
+            return;
+        }
         self.follow_period(&view, row);
         self.exhaustion(&view, row);
         self.usage(&view, row);
@@ -151,19 +161,23 @@ impl Round<'_, '_> {
     fn usage(&mut self, view: &View<'_>, row: &mut Row) {
         let quota = self.quota;
         let certain = view.ledger.certain(quota.count);
-        let mut reached = Vec::new();
+        let mut reached: Vec<(u64, usize)> = Vec::new();
         let (mut news, mut standing) = (false, Vec::new());
         for (index, tier) in quota.tiers.iter().enumerate() {
-            let Threshold::Used(at) = tier.threshold else { continue };
+            let Some(at) = tier.threshold.at(view.allowance) else { continue };
             if !row.tiers.contains_key(&tier.key) {
                 row.tiers.insert(tier.key.clone(), TierMark::default());
             }
             let Some(mark) = row.tiers.get_mut(&tier.key) else { continue };
-            if view.used < at {
-                self.unreached(view, tier, mark);
+            if at == 0 {
+                self.beyond(view, tier, mark);
                 continue;
             }
-            reached.push(index);
+            if view.used < at {
+                self.unreached(view, tier, at, mark);
+                continue;
+            }
+            reached.push((at, index));
             if !tier.actions.is_empty() {
                 let mut turn = Turn { round: self, view, index, tier, certain: certain >= at };
                 news |= turn.actions(mark);
@@ -174,7 +188,27 @@ impl Round<'_, '_> {
             let configured = |key: &str| quota.tiers.iter().any(|tier| tier.key == key);
             row.tiers.iter_mut().filter(|(key, _)| !configured(key)).for_each(|(_, mark)| mark.lapse());
         }
+        // With a provider's allowance, what is left and what is used meet only here.
+        reached.sort_unstable();
+        let reached: Vec<usize> = reached.into_iter().map(|(_, index)| index).collect();
         self.ladder(view, row, &reached, news, &standing);
+    }
+
+    /// A provider's package may hold no more than the tier leaves: always reached, it says nothing and does nothing.
+    fn beyond(&mut self, view: &View<'_>, tier: &Tier, mark: &mut TierMark) {
+        mark.lapse();
+        let key = format!("tier/{}/{}/{}", self.quota.name, view.subject, tier.name);
+        let holds = view.quota.unit.exact(view.allowance);
+        let text = format!(
+            "quota {:?}: tier {:?} would always be reached: {:?} holds {holds} in all",
+            self.quota.name, tier.name, view.subject
+        );
+        self.plan.problems.push((key, text));
+        if mark.beyond.is_none_or(|told| told < view.ledger.period.start) {
+            mark.beyond = Some(self.context.now);
+            let item = message::beyond(self.context, view, tier);
+            self.tell_all(item);
+        }
     }
 
     /// `exhausted_within`: told like the others on a ladder of its own, and left only well below.
@@ -202,8 +236,12 @@ impl Round<'_, '_> {
         self.ladder(view, row, &reached, false, &[]);
     }
 
-    fn unreached(&mut self, view: &View<'_>, tier: &Tier, mark: &mut TierMark) {
-        mark.told = None;
+    fn unreached(&mut self, view: &View<'_>, tier: &Tier, at: u64, mark: &mut TierMark) {
+        // A provider corrects its account by little, up and down: that tells no tier twice.
+        let corrected = view.quota.rule.is_provider() && view.used >= at - at / 10;
+        if !corrected {
+            mark.told = None;
+        }
         if tier.actions.is_empty() {
             return;
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::instant::Instant;
 use super::message::Notice;
-use super::meter::Readings;
+use super::meter::{Readings, SubjectProblem};
 use super::policy::{DAY, due_again};
 use super::state::{Health, SourceState};
 
@@ -23,15 +23,19 @@ pub struct Checkup<'a> {
 impl Checkup<'_> {
     /// Notes what is missing and what is back; returns what has to be told.
     pub fn examine(&self, state: &mut SourceState, said: &Result<Readings, String>) -> Vec<Notice> {
-        let missing: Vec<(&str, &str)> = match said {
-            Ok(readings) => readings.problems.iter().map(|p| (p.subject.as_str(), p.text.as_str())).collect(),
-            Err(text) => vec![("", text.as_str())],
+        let whole;
+        let missing: &[SubjectProblem] = match said {
+            Ok(readings) => &readings.problems,
+            Err(text) => {
+                whole = [SubjectProblem::now("", text)];
+                &whole
+            }
         };
         let mut notices = Vec::new();
         if let Ok(Readings { readings: read, .. }) = said {
             state.good = Some(self.now);
             state.health.retain(|subject, health| {
-                let still = missing.iter().any(|(name, _)| name == subject);
+                let still = missing.iter().any(|problem| problem.subject == *subject);
                 let back = subject.is_empty() || read.iter().any(|reading| reading.subject == *subject);
                 if !still && back && health.told.is_some() {
                     notices.push(Notice::well(self.source, &self.what(subject)));
@@ -39,20 +43,24 @@ impl Checkup<'_> {
                 still
             });
         }
-        for (subject, text) in missing {
-            notices.extend(self.miss(state, subject, text));
+        for problem in missing {
+            notices.extend(self.miss(state, problem));
         }
         notices
     }
 
-    fn miss(&self, state: &mut SourceState, subject: &str, text: &str) -> Option<Notice> {
+    fn miss(&self, state: &mut SourceState, problem: &SubjectProblem) -> Option<Notice> {
+        let SubjectProblem { subject, text, expected } = problem;
         let series = state.subjects.get(subject).and_then(|known| known.series.as_ref()).map(|series| series.at);
-        let good = if subject.is_empty() { state.good } else { series };
-        let fresh = || Health { since: good.unwrap_or(self.now), told: None, text: String::new() };
-        let health = state.health.entry(subject.to_owned()).or_insert_with(fresh);
+        // What is seen for the first time has not been missing for any time yet.
+        let good = if subject.is_empty() { state.good } else { series.map(|at| expected.unwrap_or(at)) };
+        let since = good.unwrap_or(self.now);
+        let health = state.health.entry(subject.clone()).or_insert_with(|| Health::since(since));
         text.clone_into(&mut health.text);
-        let long = self.now.since(health.since) >= self.problem_after;
-        if !long || health.told.is_some_and(|told| !due_again(told, DAY, self.now)) {
+        health.expected = expected.is_some();
+        if !health.is_long(self.problem_after, self.now)
+            || health.told.is_some_and(|told| !due_again(told, DAY, self.now))
+        {
             return None;
         }
         health.told = Some(self.now);

@@ -9,7 +9,7 @@ use super::duration::{Language, words};
 use super::instant::Instant;
 use super::meter::{Closed, Count};
 use super::policy::{ActionRule, Context, Effect, Hold, TRIES, Threshold, Tier, View};
-use super::state::Status;
+use super::state::{Held, Status};
 use super::text::{Item, clean};
 use super::zone::Zone;
 
@@ -83,7 +83,7 @@ fn item_of_period(context: &Context<'_>, kind: &str, view: &View<'_>, title: Str
 pub fn alert(context: &Context<'_>, view: &View<'_>, tier: &Tier, standing: &[String]) -> Item {
     let language = context.language;
     let (kind, title) = match tier.threshold {
-        Threshold::Used(_) => ("alert", reached_title(language, view)),
+        Threshold::Used(_) | Threshold::Remaining(_) => ("alert", reached_title(language, view)),
         Threshold::ExhaustedWithin(within) => {
             let (en, zh) = (words(within, Language::En), words(within, Language::Zh));
             let name = name(view);
@@ -109,7 +109,7 @@ pub fn alert(context: &Context<'_>, view: &View<'_>, tier: &Tier, standing: &[St
 fn reached_title(language: Language, view: &View<'_>) -> String {
     let (name, percent) = (name(view), view.percent());
     let sign = if view.remaining() == 0 { "🛑" } else { "⚠️" };
-    let allowance = view.quota.allowance.unit.exact(view.quota.allowance.bytes);
+    let allowance = view.quota.unit.exact(view.allowance);
     say(
         language,
         format!("{sign} {name}: {percent} % of {allowance} used"),
@@ -120,9 +120,9 @@ fn reached_title(language: Language, view: &View<'_>) -> String {
 /// Used, left, until when, and the forecast.
 fn figures(context: &Context<'_>, view: &View<'_>) -> Vec<String> {
     let language = context.language;
-    let unit = view.quota.allowance.unit;
+    let unit = view.quota.unit;
     let used = unit.show(view.used, Round::Down);
-    let allowance = unit.exact(view.quota.allowance.bytes);
+    let allowance = unit.exact(view.allowance);
     let (percent, direction) = (view.percent(), direction(view.quota.count, language));
     let doubt = doubt(language, view.ledger.estimated(), view.ledger.implausible());
     let mut body = vec![say(
@@ -150,7 +150,7 @@ fn doubt(language: Language, estimated: bool, implausible: bool) -> String {
 
 fn left(context: &Context<'_>, view: &View<'_>) -> String {
     let language = context.language;
-    let remaining = view.quota.allowance.unit.show(view.remaining(), Round::Up);
+    let remaining = view.quota.unit.show(view.remaining(), Round::Up);
     match view.ledger.period.end {
         None => say(language, format!("Left: {remaining}"), format!("剩余：{remaining}")),
         Some(end) if end <= context.now => {
@@ -175,7 +175,7 @@ fn left(context: &Context<'_>, view: &View<'_>) -> String {
 fn forecast(context: &Context<'_>, view: &View<'_>) -> Option<String> {
     let language = context.language;
     let forecast = view.forecast()?;
-    let at_end = forecast.at_end.map(|bytes| view.quota.allowance.unit.show(bytes, Round::Down));
+    let at_end = forecast.at_end.map(|bytes| view.quota.unit.show(bytes, Round::Down));
     let gone = forecast.exhausted_at.filter(|_| view.remaining() > 0).map(|at| local(&view.quota.rule.zone, at));
     let parts: Vec<String> = [
         at_end.map(|at_end| say(language, format!("{at_end} by then"), format!("届时约 {at_end}"))),
@@ -194,6 +194,9 @@ fn doing(action: &ActionRule, language: Language) -> String {
     match action.effect {
         Effect::Restart => say(language, format!("this machine is shut down ({name})"), format!("关闭本机（{name}）")),
         Effect::Exit => say(language, format!("command {name} is run"), format!("运行命令 {name}")),
+        Effect::ServerOff => {
+            say(language, format!("the server is stopped ({name})"), format!("停止云服务器（{name}）"))
+        }
     }
 }
 
@@ -298,6 +301,11 @@ pub fn gave_up(context: &Context<'_>, view: &View<'_>, action: &ActionRule) -> I
             format!("The machine is still up after {TRIES} tries. Traffic goes on: please look after it."),
             format!("尝试 {TRIES} 次后本机仍在运行，流量仍在继续：请人工处理。"),
         ),
+        Effect::ServerOff => say(
+            language,
+            format!("The server is still on after {TRIES} tries. Traffic goes on: please look after it."),
+            format!("尝试 {TRIES} 次后云服务器仍在运行，流量仍在继续：请人工处理。"),
+        ),
         Effect::Exit => say(
             language,
             "It was interrupted; nobody knows whether it did its work. It is not run again in this period.",
@@ -327,6 +335,16 @@ pub fn failed(context: &Context<'_>, view: &View<'_>, action: &ActionRule, tries
     item_of_period(context, &format!("action/{}", action.name), view, failed_title(language, &name, action), body)
 }
 
+/// An action could not even be tried.
+pub fn postponed(context: &Context<'_>, view: &View<'_>, action: &ActionRule, why: &str) -> Item {
+    let (language, name) = (context.language, name(view));
+    let body = vec![
+        clean(why, 300),
+        say(language, "It is tried on each run until it can be.", "每次运行都会重试，直到可以执行。"),
+    ];
+    item_of_period(context, &format!("action/{}", action.name), view, failed_title(language, &name, action), body)
+}
+
 fn failed_title(language: Language, name: &str, action: &ActionRule) -> String {
     let action = clean(&action.name, NAME);
     say(language, format!("❌ {name}: action {action} failed"), format!("❌ {name}：操作 {action} 失败"))
@@ -335,10 +353,10 @@ fn failed_title(language: Language, name: &str, action: &ActionRule) -> String {
 /// A new period has begun.
 pub fn reset(context: &Context<'_>, view: &View<'_>, closed: &Closed) -> Item {
     let language = context.language;
-    let (name, zone, unit) = (name_and_quota(view), &view.quota.rule.zone, view.quota.allowance.unit);
-    let used = closed.used(view.quota.count);
-    let percent = Percent::ratio(used, view.quota.allowance.bytes).unwrap_or_default();
-    let (used, allowance) = (unit.show(used, Round::Down), unit.exact(view.quota.allowance.bytes));
+    let (name, zone, unit) = (name_and_quota(view), &view.quota.rule.zone, view.quota.unit);
+    let (used, allowance) = (closed.used(view.quota.count), view.quota.allowance.or(closed.total).unwrap_or_default());
+    let percent = Percent::ratio(used, allowance).unwrap_or_default();
+    let (used, allowance) = (unit.show(used, Round::Down), unit.exact(allowance));
     let estimated = doubt(language, closed.estimated, false);
     let end = closed.period.end.unwrap_or(view.ledger.period.start);
     let (from, to) = (local(zone, closed.period.start), local(zone, end));
@@ -361,6 +379,39 @@ pub fn reset(context: &Context<'_>, view: &View<'_>, closed: &Closed) -> Item {
     let mut item = item_of_period(context, "reset", view, title, body);
     item.key = format!("{}/{}", item.key, closed.period.start);
     item
+}
+
+/// A server is seen to be off.
+pub fn server_off(context: &Context<'_>, view: &View<'_>, action: &ActionRule) -> Item {
+    let (language, name, shown) = (context.language, name(view), clean(&action.name, NAME));
+    let title = say(
+        language,
+        format!("🔌 {name}: the server is off ({shown})"),
+        format!("🔌 {name}：云服务器已关机（{shown}）"),
+    );
+    let body = if action.lifts {
+        say(language, "It is started again when the package is renewed.", "流量包续订后将自动开机。")
+    } else {
+        say(language, "It stays off until somebody starts it.", "需人工开机。")
+    };
+    item_of_period(context, &format!("server-off/{}", action.name), view, title, vec![body])
+}
+
+/// A tier that the whole package is not enough to leave unreached.
+pub fn beyond(context: &Context<'_>, view: &View<'_>, tier: &Tier) -> Item {
+    let (language, name, tier) = (context.language, name(view), tier_name(tier));
+    let holds = view.quota.unit.exact(view.allowance);
+    let title = say(
+        language,
+        format!("❓ {name}: tier {tier} would always be reached"),
+        format!("❓ {name}：阈值 {tier} 会始终处于达到状态"),
+    );
+    let body = say(
+        language,
+        format!("There are only {holds} in all. The tier is left out: please correct it."),
+        format!("总量只有 {holds}。此阈值已忽略，请修改配置。"),
+    );
+    item_of_period(context, &format!("beyond/{tier}"), view, title, vec![body])
 }
 
 /// The periodic report.
@@ -462,6 +513,60 @@ impl Notice {
                 format!("❓ {name}：一次增加 {bytes} 字节，超过链路能力"),
                 "已计入用量，但不会据此执行任何操作。".into(),
             ),
+        }
+    }
+
+    /// A renewed package has another id.
+    pub fn renewed(source: &str, subject: &str, id: &str) -> Self {
+        let (name, id) = (clean(subject, NAME), clean(id, NAME));
+        Self {
+            key: format!("renewed/{source}/{subject}"),
+            en: (
+                format!("ℹ️ {name}: the provider now answers with id {id}"),
+                "It is the renewed package and stays the same subject; its new id may be put into the configuration."
+                    .into(),
+            ),
+            zh: (
+                format!("ℹ️ {name}：服务商现返回 ID {id}"),
+                "这是续订后的流量包，仍按同一对象计量；可在配置中改用新 ID。".into(),
+            ),
+        }
+    }
+
+    /// What was done is undone.
+    pub fn lifted(held: &Held) -> Self {
+        let (name, action) = (clean(&held.subject, NAME), clean(&held.action, NAME));
+        Self {
+            key: format!("lift/{}/{}/{}", held.action, held.source, held.subject),
+            en: (format!("🔌 {name}: the server is on again ({action})"), "A new period has begun.".into()),
+            zh: (format!("🔌 {name}：云服务器已开机（{action}）"), "新周期已开始。".into()),
+        }
+    }
+
+    /// What was done could not be undone.
+    pub fn not_lifted(held: &Held, why: &str) -> Self {
+        let (name, action) = (clean(&held.subject, NAME), clean(&held.action, NAME));
+        let why = clean(why, 300);
+        Self {
+            key: format!("lift/{}/{}/{}", held.action, held.source, held.subject),
+            en: (
+                format!("❌ {name}: the server could not be started again ({action})"),
+                format!("{why}. It is tried again on each run."),
+            ),
+            zh: (format!("❌ {name}：云服务器未能重新开机（{action}）"), format!("{why}。每次运行都会重试。")),
+        }
+    }
+
+    /// What was done is left as it is: nobody knows any more how to undo it.
+    pub fn forsaken(held: &Held) -> Self {
+        let (name, action) = (clean(&held.subject, NAME), clean(&held.action, NAME));
+        Self {
+            key: format!("lift/{}/{}/{}", held.action, held.source, held.subject),
+            en: (
+                format!("❗ {name}: action {action} is not configured any more"),
+                "The server it has stopped is not started again: please look after it.".into(),
+            ),
+            zh: (format!("❗ {name}：操作 {action} 已不在配置中"), "它停止的云服务器不会自动开机，请人工处理。".into()),
         }
     }
 

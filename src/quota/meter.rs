@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::instant::Instant;
+use super::package::Package;
 use super::period::{Period, Rule};
 
 /// Bytes in both directions, as seen from the machine.
@@ -118,12 +119,44 @@ pub struct Reading {
     pub subject: String,
     /// When it was read.
     pub at: Instant,
-    /// What the counters hold.
-    pub counters: Counters,
-    /// What they belong to.
-    pub identity: Identity,
-    /// Bit/s, as the link reports it.
-    pub link_speed: Option<u64>,
+    /// What was read.
+    pub figure: Figure,
+}
+
+/// What a source says of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Figure {
+    /// It grows until a restart.
+    Counter {
+        /// What the counters hold.
+        counters: Counters,
+        /// What they belong to.
+        identity: Identity,
+        /// Bit/s, as the link reports it.
+        link_speed: Option<u64>,
+    },
+    /// What remains by the provider's own account, in a period of the provider's own.
+    Package(Package),
+}
+
+impl Reading {
+    /// What tells the device, for one that has counters.
+    pub fn identity(&self) -> Option<&Identity> {
+        match &self.figure {
+            Figure::Counter { identity, .. } => Some(identity),
+            Figure::Package(_) => None,
+        }
+    }
+
+    /// What is remembered of it after `last`.
+    pub fn series(&self, last: Option<&Series>, now: Instant) -> Series {
+        match &self.figure {
+            Figure::Counter { counters, identity, .. } => {
+                Series { at: now, counters: *counters, identity: identity.clone() }
+            }
+            Figure::Package(package) => package.series(last, now),
+        }
+    }
 }
 
 /// What one source said in one run.
@@ -144,6 +177,15 @@ pub struct SubjectProblem {
     pub subject: String,
     /// Why.
     pub text: String,
+    /// It was to be expected, and is a problem only when it lasts: since when.
+    pub expected: Option<Instant>,
+}
+
+impl SubjectProblem {
+    /// One that is a problem from now on.
+    pub fn now(subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { subject: subject.into(), text: text.into(), expected: None }
+    }
 }
 
 /// The last good figure of a subject.
@@ -178,14 +220,23 @@ const PLAUSIBLE: u64 = 12_500_000_000;
 impl Delta {
     /// What flowed between the last figure and this one; `now` is the reading's time by the believed clock.
     pub fn between(last: &Series, reading: &Reading, now: Instant) -> Self {
+        match &reading.figure {
+            Figure::Package(package) => package.since(last, now),
+            Figure::Counter { counters, identity, link_speed } => {
+                Self::of_counters(last, *counters, identity, *link_speed, now)
+            }
+        }
+    }
+
+    fn of_counters(last: &Series, counters: Counters, after: &Identity, link_speed: Option<u64>, now: Instant) -> Self {
         let passed = now.since(last.at);
-        let (before, after) = (&last.identity, &reading.identity);
+        let before = &last.identity;
         let rebooted = before.rebooted(after, passed);
         let recreated = !rebooted && matches!((before.index, after.index), (Some(a), Some(b)) if a != b);
         let anew = |before: u64, after: u64| if after < before { after } else { after - before };
         let fresh = rebooted || recreated;
-        let flow = if fresh { reading.counters } else { last.counters.zip(reading.counters, anew) };
-        let fell = !fresh && (reading.counters.rx < last.counters.rx || reading.counters.tx < last.counters.tx);
+        let flow = if fresh { counters } else { last.counters.zip(counters, anew) };
+        let fell = !fresh && (counters.rx < last.counters.rx || counters.tx < last.counters.tx);
         let boot = after.uptime.filter(|_| rebooted).map_or(last.at, |up| now.minus(up));
         let from = boot.clamp(last.at, now.max(last.at));
         let lasted = match (before.uptime, after.uptime) {
@@ -193,7 +244,7 @@ impl Delta {
             (_, Some(up)) if rebooted => up,
             _ => now.since(from),
         };
-        Self { flow, from, to: now, flagged: implausible(flow, lasted, reading.link_speed), fell }
+        Self { flow, from, to: now, flagged: implausible(flow, lasted, link_speed), fell }
     }
 
     fn part(&self, from: Instant, to: Instant) -> Counters {
@@ -277,6 +328,9 @@ pub struct Closed {
     /// What fell into periods between it and the next that was metered.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub between: Counters,
+    /// The provider's total.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
 }
 
 impl Closed {
@@ -305,6 +359,9 @@ pub struct Ledger {
     /// Those of them that came implausibly fast.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub flagged: Counters,
+    /// The provider's total, where the period is the provider's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
     /// Corrections by the operator, by what is counted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub calibrated: BTreeMap<Count, Calibration>,
@@ -328,6 +385,7 @@ impl Ledger {
             used: Counters::default(),
             unsure: Counters::default(),
             flagged: Counters::default(),
+            total: None,
             calibrated: BTreeMap::new(),
             pace: Vec::new(),
             last: None,
@@ -388,6 +446,7 @@ impl Ledger {
             calibrated: std::mem::take(&mut self.calibrated),
             estimated: self.estimated() || (split && delta.from < end),
             between: delta.flow.minus(old).minus(new),
+            total: None,
         };
         *self = Self { last: Some(closed), ..Self::start(next, next.start) };
         self.add(new, delta);
@@ -432,6 +491,7 @@ impl Ledger {
             calibrated: self.calibrated.clone(),
             estimated: false,
             between: Counters::default(),
+            total: None,
         };
         for member in members {
             match &member.last {
@@ -538,8 +598,8 @@ mod tests {
     }
 
     fn reading(tx: u64, identity: Identity) -> Reading {
-        let counters = Counters { rx: 5000, tx };
-        Reading { subject: "eth0".into(), at: at("2026-01-10T01:00:00Z"), counters, identity, link_speed: None }
+        let figure = Figure::Counter { counters: Counters { rx: 5000, tx }, identity, link_speed: None };
+        Reading { subject: "eth0".into(), at: at("2026-01-10T01:00:00Z"), figure }
     }
 
     /// An hour after a figure of 10 GB sent and 5000 bytes received.
@@ -597,7 +657,11 @@ mod tests {
         assert!(!delta(10 * GB + most, now.clone()).flagged);
         assert!(delta(10 * GB + most + 1, now.clone()).flagged);
         let before = series(0, identity("a", 24 * HOUR, 2));
-        let fast = Reading { link_speed: Some(200_000_000_000), ..reading(2 * most, now) };
+        let (counters, link_speed) = (Counters { rx: 5000, tx: 2 * most }, Some(200_000_000_000));
+        let fast = Reading {
+            figure: Figure::Counter { counters, identity: now, link_speed },
+            ..reading(0, before.identity.clone())
+        };
         assert!(!Delta::between(&before, &fast, at("2026-01-10T01:00:00Z")).flagged);
     }
 

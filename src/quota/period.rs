@@ -65,6 +65,8 @@ pub enum Cycle {
     },
     /// Never: all time is one period.
     Never,
+    /// When the provider says so: its answers bring the periods, and [`Rule::period`] knows none.
+    Provider,
 }
 
 impl Cycle {
@@ -79,6 +81,7 @@ impl Cycle {
             Self::Year { .. } => "year",
             Self::Every { .. } => "days",
             Self::Never => "never",
+            Self::Provider => "provider",
         }
     }
 }
@@ -123,6 +126,11 @@ impl Period {
 }
 
 impl Rule {
+    /// Whether the periods are the provider's.
+    pub fn is_provider(&self) -> bool {
+        self.cycle == Cycle::Provider
+    }
+
     /// The period an instant lies in. Instants outside the years 1 to 9999 count as their edge.
     pub fn period(&self, at: Instant) -> Period {
         let at = at.clamp(FIRST, LAST);
@@ -139,7 +147,7 @@ impl Rule {
     /// month from its day -1 or from its day 31 or else its last, have the same text.
     pub fn key(&self) -> String {
         let (grid, short) = match Edges::of(self) {
-            Edges::Never => return "never".to_owned(),
+            Edges::Never => return self.cycle.name().to_owned(),
             Edges::Hours => ("hour".to_owned(), ""),
             Edges::Dates(grid) => (grid.text(), grid.short_text()),
         };
@@ -221,7 +229,7 @@ impl Edges {
     fn of(rule: &Rule) -> Self {
         let months = |step, month, day| Self::Dates(Grid::months(step, month, day, rule.short_month));
         match rule.cycle {
-            Cycle::Never => Self::Never,
+            Cycle::Never | Cycle::Provider => Self::Never,
             Cycle::Hour => Self::Hours,
             Cycle::Day => Self::Dates(Grid::days(1, 0)),
             // Day number 0 was a Monday.
@@ -693,7 +701,7 @@ mod tests {
             (starts(date.month().into()) && (today == this || moved)) || (starts(yesterday.month().into()) && before)
         };
         match rule.cycle {
-            Cycle::Hour | Cycle::Never => false,
+            Cycle::Hour | Cycle::Never | Cycle::Provider => false,
             Cycle::Day => true,
             Cycle::Week { weekday } => date.weekday() == weekday,
             Cycle::Every { days, from } => (date - from).whole_days() % i64::from(days) == 0,

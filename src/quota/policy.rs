@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::absorb::Asked;
-use super::bytes::{Amount, Percent, UnitBase};
+use super::bytes::{Percent, Unit, UnitBase};
 use super::duration::Language;
 use super::forecast::{Forecast, forecast};
 use super::glob;
@@ -26,8 +26,10 @@ pub struct Quota {
     pub source: String,
     /// What is counted.
     pub count: Count,
-    /// The allowance per period, in the unit it was written in.
-    pub allowance: Amount,
+    /// Bytes allowed per period; none: the provider's total.
+    pub allowance: Option<u64>,
+    /// The unit amounts are shown in: that the quota was written in.
+    pub unit: Unit,
     /// What its units are powers of.
     pub unit_base: UnitBase,
     /// When periods begin.
@@ -40,6 +42,8 @@ pub struct Quota {
     pub subjects: Vec<String>,
     /// Names or globs left out.
     pub exclude: Vec<String>,
+    /// The packages it looks at, for a source of packages: all of them have to be known.
+    pub packages: Option<Vec<String>>,
     /// Whether the subjects share one allowance.
     pub pool: bool,
     /// Whether the first sight counts what flowed since boot.
@@ -81,10 +85,34 @@ pub struct Tier {
 /// What reaches a tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Threshold {
-    /// At or above this many bytes of usage.
-    Used(u64),
+    /// Usage at or above it.
+    Used(Level),
+    /// At or below it of the allowance is left.
+    Remaining(Level),
     /// The forecast says that the allowance is used up within this time.
     ExhaustedWithin(Duration),
+}
+
+/// A part of the allowance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// A share of it.
+    Percent(Percent),
+    /// So many bytes.
+    Bytes(u64),
+}
+
+impl Threshold {
+    /// The usage in bytes at which it is reached, for an allowance; none for a forecast.
+    pub fn at(self, allowance: u64) -> Option<u64> {
+        match self {
+            Self::Used(Level::Percent(percent)) => Some(percent.of(allowance)),
+            Self::Used(Level::Bytes(bytes)) => Some(bytes),
+            Self::Remaining(Level::Percent(percent)) => Some(allowance.saturating_sub(percent.floor_of(allowance))),
+            Self::Remaining(Level::Bytes(bytes)) => Some(allowance.saturating_sub(bytes)),
+            Self::ExhaustedWithin(_) => None,
+        }
+    }
 }
 
 /// The rules an action goes by.
@@ -102,6 +130,10 @@ pub struct ActionRule {
     pub arm_after: Duration,
     /// When it may happen anew in the same period.
     pub again_after: Option<Duration>,
+    /// When it is tried again while its effect is not seen.
+    pub retry_after: Duration,
+    /// Whether it is undone when a new period begins.
+    pub lifts: bool,
 }
 
 /// By what an action's success is seen.
@@ -111,6 +143,8 @@ pub enum Effect {
     Restart,
     /// The command ended with exit code 0.
     Exit,
+    /// The provider says that the server is off: it has to be asked.
+    ServerOff,
 }
 
 /// What a run decides by.
@@ -149,6 +183,8 @@ pub struct Plan {
     pub tells: Vec<Tell>,
     /// What to do, in this order.
     pub steps: Vec<Step>,
+    /// What is to be undone, by its key in the state.
+    pub lifts: Vec<String>,
     /// Why, for `--debug`.
     pub reasons: Vec<String>,
     /// What is wrong, by what it is about.
@@ -179,6 +215,17 @@ pub struct Step {
     pub facts: Vec<(String, String)>,
     /// How often it was tried.
     pub tries: u32,
+    /// What is to be done.
+    pub go: Go,
+}
+
+/// What a step is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Go {
+    /// The action is done.
+    Apply,
+    /// It was done; its effect is looked for.
+    Look,
 }
 
 /// A quota's view of one subject.
@@ -195,6 +242,8 @@ pub struct View<'a> {
     pub as_of: Instant,
     /// Bytes that count.
     pub used: u64,
+    /// Bytes allowed: the quota's, else the provider's total.
+    pub allowance: u64,
 }
 
 /// What a pool is called where a subject's name stands.
@@ -204,7 +253,8 @@ impl Quota {
     /// Whether it looks at a subject of this name.
     pub fn selects(&self, subject: &str) -> bool {
         let any = |patterns: &[String]| patterns.iter().any(|pattern| glob::matches(pattern, subject));
-        (self.subjects.is_empty() || any(&self.subjects)) && !any(&self.exclude)
+        let configured = self.packages.as_ref().is_none_or(|ids| ids.iter().any(|id| id == subject));
+        configured && (self.subjects.is_empty() || any(&self.subjects)) && !any(&self.exclude)
     }
 
     /// What its source's state has to be asked for.
@@ -231,29 +281,44 @@ impl<'a> View<'a> {
     /// The view of a subject; none before its first figure.
     pub fn of(quota: &'a Quota, name: &'a str, subject: &'a Subject) -> Option<Self> {
         let ledger = subject.ledgers.get(&quota.rule_key)?;
-        let as_of = subject.series.as_ref()?.at;
-        Some(Self { quota, subject: name, ledger, fresh: subject.fresh, as_of, used: ledger.used(quota.count) })
+        Self::over(quota, name, ledger, subject.fresh, subject.series.as_ref()?.at)
+    }
+
+    /// The view of a ledger; none where no allowance is known.
+    pub fn over(quota: &'a Quota, subject: &'a str, ledger: &'a Ledger, fresh: bool, as_of: Instant) -> Option<Self> {
+        let allowance = quota.allowance.or(ledger.total)?;
+        Some(Self { quota, subject, ledger, fresh, as_of, used: ledger.used(quota.count), allowance })
+    }
+
+    /// Whether the provider's period has ended and no answer has brought the next one.
+    pub fn awaits_renewal(&self, now: Instant) -> bool {
+        self.quota.rule.is_provider() && self.ledger.period.end.is_some_and(|end| end <= now)
     }
 
     /// What is left of the allowance.
     pub fn remaining(&self) -> u64 {
-        self.quota.allowance.bytes.saturating_sub(self.used)
+        self.allowance.saturating_sub(self.used)
     }
 
     /// The share used, rounded down.
     pub fn percent(&self) -> Percent {
-        Percent::ratio(self.used, self.quota.allowance.bytes).unwrap_or_default()
+        Percent::ratio(self.used, self.allowance).unwrap_or_default()
     }
 
     /// Where it is heading.
     pub fn forecast(&self) -> Option<Forecast> {
-        forecast(self.ledger, self.quota.count, self.quota.allowance.bytes, self.as_of)
+        forecast(self.ledger, self.quota.count, self.allowance, self.as_of)
     }
 
     /// The highest tier of usage reached.
     pub fn tier(&self) -> Option<&'a Tier> {
-        let reached = |tier: &&Tier| matches!(tier.threshold, Threshold::Used(at) if self.used >= at);
-        self.quota.tiers.iter().rev().find(reached)
+        let reached = self.quota.tiers.iter().filter(|tier| self.reaches(tier));
+        reached.max_by_key(|tier| tier.threshold.at(self.allowance))
+    }
+
+    /// Whether its usage reaches a tier; one that is always reached says nothing.
+    pub fn reaches(&self, tier: &Tier) -> bool {
+        tier.threshold.at(self.allowance).is_some_and(|at| at > 0 && self.used >= at)
     }
 }
 

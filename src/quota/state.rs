@@ -5,6 +5,7 @@
 //! the older version over, and commit an example of the new one beside the others.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,31 @@ pub struct State {
     /// The public address found last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
+    /// What was done and is to be undone, by action, quota and subject.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub held: BTreeMap<String, Held>,
+}
+
+/// Something that was done and is to be undone when a new period begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The action's name.
+    pub action: String,
+    /// The quota's name.
+    pub quota: String,
+    /// The source's name.
+    pub source: String,
+    /// The subject's name.
+    pub subject: String,
+    /// The tier's key.
+    pub tier: String,
+    /// The start of the period it was done in.
+    pub period: Instant,
+    /// Since when.
+    pub since: Instant,
+    /// When undoing it was last asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifting: Option<Instant>,
 }
 
 /// The believed time of the last run, and a time that is not believed yet.
@@ -72,6 +98,9 @@ pub struct SourceState {
     /// When it last answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub good: Option<Instant>,
+    /// How often in a row it refused the key: asked on and on, it would lock it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refusals: u32,
     /// How it is, and each of its subjects that has been missing: the source itself under `""`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub health: BTreeMap<String, Health>,
@@ -81,6 +110,10 @@ pub struct SourceState {
     /// The sums of subjects that quotas with `pool = true` look at, by which subjects are in them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pools: BTreeMap<String, Subject>,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Since when figures are missing.
@@ -93,6 +126,13 @@ pub struct Health {
     pub told: Option<Instant>,
     /// Why.
     pub text: String,
+    /// It was to be expected, and is a problem only when it lasts.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub expected: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// What is remembered of a subject.
@@ -101,6 +141,9 @@ pub struct Subject {
     /// Its last good figure; none for a pool, which is the sum of others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<Series>,
+    /// The id a renewed package has now, where it is not the subject's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
     /// Its usage, by period rule.
     #[serde(default)]
     pub ledgers: BTreeMap<String, Ledger>,
@@ -148,6 +191,9 @@ pub struct TierMark {
     /// When it was last told or passed; none while it is unreached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Instant>,
+    /// When it was told that the allowance is not more than this tier leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beyond: Option<Instant>,
     /// The definition under which it was seen unreached: its actions are armed while that has not changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub armed: Option<String>,
@@ -192,6 +238,9 @@ pub struct Deed {
     /// What a command printed, or why it failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub output: String,
+    /// The provider's name for what it was asked to do, by which it can be asked how that goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
 }
 
 /// Where an action stands.
@@ -288,11 +337,27 @@ impl Default for State {
             problems: BTreeMap::new(),
             warned: BTreeMap::new(),
             address: None,
+            held: BTreeMap::new(),
         }
     }
 }
 
 impl Health {
+    /// Nothing known yet but since when.
+    pub fn since(since: Instant) -> Self {
+        Self { since, told: None, text: String::new(), expected: false }
+    }
+
+    /// Whether figures are missing for at least so long.
+    pub fn is_long(&self, problem_after: Duration, now: Instant) -> bool {
+        now.since(self.since) >= problem_after
+    }
+
+    /// Whether it is a problem now: what was to be expected is one only when it lasts.
+    pub fn is_problem(&self, problem_after: Duration, now: Instant) -> bool {
+        !self.expected || self.is_long(problem_after, now)
+    }
+
     fn not_after(&mut self, now: Instant) {
         self.since = self.since.min(now);
         self.told = self.told.map(|told| told.min(now));
@@ -337,6 +402,10 @@ impl State {
         self.problems.values_mut().for_each(|problem| (clamp(&mut problem.since), clamp(&mut problem.told)).1);
         self.warned.values_mut().for_each(clamp);
         self.address.iter_mut().for_each(|address| clamp(&mut address.at));
+        for held in self.held.values_mut() {
+            clamp(&mut held.since);
+            held.lifting.iter_mut().for_each(clamp);
+        }
     }
 
     /// Reads a document of any version known.

@@ -3,16 +3,11 @@
 //! Invariant: an action is due only for a tier reached without unsure or implausible bytes, on a figure of this
 //! very run, armed or announced long enough ago.
 
-use std::time::Duration;
-
 use super::decide::Round;
 use super::duration::Language;
 use super::message;
-use super::policy::{ActionRule, Effect, Hold, Step, TRIES, Tell, Tier, View, Withheld, due_again};
+use super::policy::{ActionRule, Effect, Go, Hold, Step, TRIES, Tell, Tier, View, Withheld, due_again};
 use super::state::{Deed, Status, TierMark};
-
-/// A shutdown whose effect has not been seen is tried again after this.
-const UNSEEN: Duration = Duration::from_secs(600);
 
 /// A reached tier's turn: its actions.
 pub(super) struct Turn<'r, 'a, 'p, 'v> {
@@ -84,6 +79,7 @@ impl Turn<'_, '_, '_, '_> {
             definition: self.tier.definition.clone(),
             machine: None,
             output: String::new(),
+            job: None,
         }
     }
 
@@ -111,15 +107,16 @@ impl Turn<'_, '_, '_, '_> {
         let now = self.round.context.now;
         match (deed.status, action.effect) {
             (Status::Announced, _) if deed.due.is_none_or(|due| now >= due) => {
-                let acts = self.go(action, deed);
+                let acts = self.apply(action, deed);
                 if acts && deed.at < now {
                     let item = message::acting(self.round.context, self.view, action);
                     self.round.plan.tells.push(Tell { to: self.tier.notify.clone(), item });
                 }
             }
-            (Status::Failed, _) => drop(self.go(action, deed)),
+            (Status::Failed, _) => drop(self.apply(action, deed)),
             (Status::Started, Effect::Restart) => self.look_for_restart(action, deed),
             (Status::Started, Effect::Exit) => self.give_up(action, deed),
+            (Status::Started, Effect::ServerOff) => self.look_at_server(action, deed),
             (Status::GivenUp, _) => self.given_up(action),
             _ => {}
         }
@@ -133,10 +130,20 @@ impl Turn<'_, '_, '_, '_> {
             deed.at = context.now;
             let item = message::took_effect(context, self.view, action);
             self.round.tell_all(item);
-        } else if passed >= UNSEEN && deed.tries >= TRIES {
+        } else if passed >= action.retry_after && deed.tries >= TRIES {
             self.give_up(action, deed);
-        } else if passed >= UNSEEN {
-            self.go(action, deed);
+        } else if passed >= action.retry_after {
+            self.apply(action, deed);
+        }
+    }
+
+    /// A server is asked in each run; while it is up and long enough has passed, it is told again.
+    fn look_at_server(&mut self, action: &ActionRule, deed: &mut Deed) {
+        let long = self.round.context.now.since(deed.at) >= action.retry_after;
+        if !long || (deed.tries < TRIES && !self.apply(action, deed)) {
+            self.step(action, deed, Go::Look);
+        } else if deed.tries >= TRIES {
+            self.give_up(action, deed);
         }
     }
 
@@ -155,7 +162,7 @@ impl Turn<'_, '_, '_, '_> {
     }
 
     /// Puts the action into the plan unless something holds it back; whether it is there.
-    fn go(&mut self, action: &ActionRule, deed: &Deed) -> bool {
+    fn apply(&mut self, action: &ActionRule, deed: &Deed) -> bool {
         if let Some(hold) = self.held_back(action) {
             let text = message::waits(Language::En, action, hold);
             self.round.reason(self.view, &text);
@@ -163,6 +170,11 @@ impl Turn<'_, '_, '_, '_> {
         }
         let text = format!("action {:?} is due", action.name);
         self.round.reason(self.view, &text);
+        self.step(action, deed, Go::Apply);
+        true
+    }
+
+    fn step(&mut self, action: &ActionRule, deed: &Deed, go: Go) {
         self.round.plan.steps.push(Step {
             quota: self.round.index,
             tier: self.index,
@@ -170,8 +182,8 @@ impl Turn<'_, '_, '_, '_> {
             action: action.name.clone(),
             facts: facts(self.view, self.tier),
             tries: deed.tries,
+            go,
         });
-        true
     }
 
     fn held_back(&self, action: &ActionRule) -> Option<Hold> {
@@ -196,7 +208,7 @@ fn facts(view: &View<'_>, tier: &Tier) -> Vec<(String, String)> {
         ("SUBJECT", view.subject.to_owned()),
         ("TIER", tier.name.clone()),
         ("USED", view.used.to_string()),
-        ("ALLOWANCE", view.quota.allowance.bytes.to_string()),
+        ("ALLOWANCE", view.allowance.to_string()),
         ("REMAINING", view.remaining().to_string()),
         ("PERCENT", view.percent().to_string()),
         ("PERIOD_START", period.start.to_string()),

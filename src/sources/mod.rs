@@ -3,13 +3,16 @@
 //! Invariant: a source says what it read or why it could not; it never says zero for unknown. To add one: a
 //! module with its settings, `open` and [`Source`], its `mod` line and its row in [`SOURCES`].
 
+pub mod huawei;
 pub mod interface;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use crate::api::Account;
 use crate::config::fields::{Fields, Value};
+use crate::config::secret::Keeper;
 use crate::host::{Host, Job};
 use crate::quota::glob;
 use crate::quota::meter::Readings;
@@ -18,17 +21,53 @@ use crate::quota::meter::Readings;
 pub trait Source: Send + Sync {
     /// Whether a subject of this name should be among those read.
     fn expects(&self, subject: &str) -> bool;
-    /// Reads every subject. `remembered` is what the source chose in an earlier run.
-    fn read(&self, host: &dyn Host, remembered: Option<&str>) -> Result<Readings, String>;
+    /// The subjects of a source of packages, all of them; none for other sources.
+    fn packages(&self) -> Option<&[String]> {
+        None
+    }
+    /// The access it has, for actions that need the same.
+    fn account(&self) -> Option<Account> {
+        None
+    }
+    /// What it asks, for `--debug`; without secrets.
+    fn describe(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Reads every subject.
+    fn read(&self, host: &dyn Host, look: &Look<'_>) -> Result<Readings, Trouble>;
+}
+
+/// How a source is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// What the source chose to remember in an earlier run.
+    pub remembered: Option<&'a str>,
+    /// By when it must be over, in time since the program started.
+    pub until: Duration,
+}
+
+/// Why a source has no figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What is wrong.
+    pub text: String,
+    /// Whether it refused the key: asked on and on, it would lock it.
+    pub refused: bool,
+}
+
+impl From<String> for Trouble {
+    fn from(text: String) -> Self {
+        Self { text, refused: false }
+    }
 }
 
 /// Reads a kind's own settings.
-pub type Open = fn(&Fields<'_>) -> Option<Arc<dyn Source>>;
+pub type Open = fn(&Fields<'_>, &Keeper<'_>) -> Option<Arc<dyn Source>>;
 
 /// The kinds.
-pub const SOURCES: &[(&str, Open)] = &[("interface", open_interface)];
+pub const SOURCES: &[(&str, Open)] = &[("huawei", huawei::open), ("interface", open_interface)];
 
-fn open_interface(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {
+fn open_interface(fields: &Fields<'_>, _: &Keeper<'_>) -> Option<Arc<dyn Source>> {
     let interfaces = fields.opt("interfaces", |value| {
         let names = Value::texts(value)?;
         if names.is_empty() || names.iter().any(String::is_empty) {
@@ -44,8 +83,8 @@ impl Source for interface::Interface {
         self.interfaces.iter().any(|pattern| glob::matches(pattern, subject))
     }
 
-    fn read(&self, host: &dyn Host, remembered: Option<&str>) -> Result<Readings, String> {
-        Self::read(self, host, remembered)
+    fn read(&self, host: &dyn Host, look: &Look<'_>) -> Result<Readings, Trouble> {
+        Ok(Self::read(self, host, look.remembered)?)
     }
 }
 
@@ -60,18 +99,19 @@ pub struct Asking {
 }
 
 /// What each source said, by name.
-pub type Said = BTreeMap<String, Result<Readings, String>>;
+pub type Said = BTreeMap<String, Result<Readings, Trouble>>;
 
 /// Reads the sources side by side, so that one that hangs costs the others nothing.
 pub fn read_all(host: &Arc<dyn Host>, asking: Vec<Asking>, limit: Duration) -> Said {
     let seconds = limit.as_secs();
-    let silent = || Err(format!("no answer within {seconds} s"));
+    let silent = || Err(Trouble::from(format!("no answer within {seconds} s")));
+    let until = host.elapsed() + limit;
     let mut said: Said = asking.iter().map(|ask| (ask.name.clone(), silent())).collect();
     let (sender, answers) = mpsc::channel();
     let job = |ask: Asking| -> Job {
         let (host, sender) = (Arc::clone(host), sender.clone());
         Box::new(move || {
-            let answer = ask.source.read(&*host, ask.remembered.as_deref());
+            let answer = ask.source.read(&*host, &Look { remembered: ask.remembered.as_deref(), until });
             // The receiver is gone once the limit is over; the answer is then too late to be used.
             sender.send((ask.name, answer)).ok();
         })

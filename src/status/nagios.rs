@@ -8,7 +8,6 @@ use super::{Row, rows};
 use crate::config::Config;
 use crate::quota::instant::Instant;
 use crate::quota::message::name;
-use crate::quota::policy::Threshold;
 use crate::quota::state::State;
 
 /// The state of a service, as its exit code.
@@ -80,14 +79,16 @@ fn service(row: &Row<'_>, now: Instant) -> Service {
 
 /// The tiers of usage, in bytes, lowest first.
 fn thresholds(row: &Row<'_>) -> Vec<u64> {
-    let of = |threshold| if let Threshold::Used(at) = threshold { Some(at) } else { None };
-    row.view.quota.tiers.iter().filter_map(|tier| of(tier.threshold)).collect()
+    let at = row.view.quota.tiers.iter().filter_map(|tier| tier.threshold.at(row.view.allowance));
+    let mut at: Vec<u64> = at.filter(|at| *at > 0).collect();
+    at.sort_unstable();
+    at
 }
 
 fn said(row: &Row<'_>, now: Instant) -> String {
     let view = &row.view;
     let old = if row.stale(now) { " (old figure)" } else { "" };
-    let allowance = view.quota.allowance.unit.exact(view.quota.allowance.bytes);
+    let allowance = view.quota.unit.exact(view.allowance);
     format!("{} {} % of {allowance}{old}", name(view), view.percent())
 }
 
@@ -98,7 +99,7 @@ fn data(row: &Row<'_>) -> String {
     let at = thresholds(row);
     let shown = |at: Option<&u64>| at.map(u64::to_string).unwrap_or_default();
     let critical = at.last().filter(|_| at.len() > 1);
-    format!("'{label}'={}B;{};{};0;{}", view.used, shown(at.first()), shown(critical), view.quota.allowance.bytes)
+    format!("'{label}'={}B;{};{};0;{}", view.used, shown(at.first()), shown(critical), view.allowance)
 }
 
 /// Without what would end the line or begin the performance data.

@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use super::{Row, rows};
 use crate::config::Config;
 use crate::quota::instant::Instant;
-use crate::quota::policy::Threshold;
 use crate::quota::state::State;
 
 /// A metric: its name, what it is, and its value in a row.
@@ -14,11 +13,10 @@ type Metric = (&'static str, &'static str, fn(&Row<'_>, Instant) -> Option<u64>)
 
 const METRICS: &[Metric] = &[
     ("netquota_used_bytes", "Bytes that count in the period.", |row, _| Some(row.view.used)),
-    ("netquota_allowance_bytes", "Bytes allowed in the period.", |row, _| Some(row.view.quota.allowance.bytes)),
+    ("netquota_allowance_bytes", "Bytes allowed in the period.", |row, _| Some(row.view.allowance)),
     ("netquota_remaining_bytes", "Bytes left of the allowance.", |row, _| Some(row.view.remaining())),
     ("netquota_tiers_reached", "Tiers of usage that are reached.", |row, _| {
-        let reached = |threshold| matches!(threshold, Threshold::Used(at) if row.view.used >= at);
-        Some(row.view.quota.tiers.iter().filter(|tier| reached(tier.threshold)).count() as u64)
+        Some(row.view.quota.tiers.iter().filter(|tier| row.view.reaches(tier)).count() as u64)
     }),
     ("netquota_period_end_timestamp_seconds", "When the period ends.", |row, _| {
         row.view.ledger.period.end.map(seconds)

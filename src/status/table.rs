@@ -10,7 +10,6 @@ use crate::quota::bytes::Round;
 use crate::quota::duration::{Language, words};
 use crate::quota::instant::Instant;
 use crate::quota::message::{name, tier_name};
-use crate::quota::policy::Threshold;
 use crate::quota::state::State;
 
 /// How the table is to look.
@@ -85,14 +84,18 @@ impl Column {
 
     fn text(self, row: &Row<'_>, config: &Config, now: Instant) -> String {
         let view = &row.view;
-        let unit = view.quota.allowance.unit;
+        let unit = view.quota.unit;
         match self {
             Self::Quota => crate::quota::text::clean(&view.quota.name, 24),
             Self::Subject => name(view),
-            Self::Used => format!("{} / {}", unit.show(view.used, Round::Down), unit.exact(view.quota.allowance.bytes)),
-            Self::Bar => bar(view.used, view.quota.allowance.bytes),
+            Self::Used => format!("{} / {}", unit.show(view.used, Round::Down), unit.exact(view.allowance)),
+            Self::Bar => bar(view.used, view.allowance),
             Self::Percent => view.percent().to_string(),
             Self::Tier => view.tier().map_or_else(|| "-".into(), tier_name),
+            Self::End if view.awaits_renewal(now) => match config.language {
+                Language::En => "awaits renewal".into(),
+                Language::Zh => "待续订".into(),
+            },
             Self::End => view.ledger.period.end.map_or_else(|| "-".into(), |end| short(view.quota, end)),
             Self::Forecast => forecast(row),
             Self::Age => age(row, config, now),
@@ -123,7 +126,7 @@ fn forecast(row: &Row<'_>) -> String {
     let Some(forecast) = view.forecast() else { return "-".into() };
     match (forecast.exhausted_at, forecast.at_end) {
         (Some(at), _) if view.remaining() > 0 => format!("0 ← {}", short(view.quota, at)),
-        (_, Some(bytes)) => view.quota.allowance.unit.show(bytes, Round::Down),
+        (_, Some(bytes)) => view.quota.unit.show(bytes, Round::Down),
         _ => "-".into(),
     }
 }
@@ -164,9 +167,8 @@ fn render(rows: &[Row<'_>], columns: &[Column], config: &Config, now: Instant, l
 /// A whole row in the colour of its severity.
 fn paint(line: &str, row: &Row<'_>) -> String {
     let view = &row.view;
-    let reached =
-        view.quota.tiers.iter().filter(|tier| matches!(tier.threshold, Threshold::Used(at) if view.used >= at));
-    let all = view.quota.tiers.iter().filter(|tier| matches!(tier.threshold, Threshold::Used(_))).count();
+    let reached = view.quota.tiers.iter().filter(|tier| view.reaches(tier));
+    let all = view.quota.tiers.iter().filter(|tier| tier.threshold.at(view.allowance).is_some()).count();
     let code = match reached.count() {
         0 => return line.to_owned(),
         count if count == all || view.remaining() == 0 => 31,

@@ -34,7 +34,7 @@ const NOT_FOR: &[(&str, &[&str])] = &[
     ("quota", &["config", "sources", "notify", "enforce", "store", "host", "check", "error", "log"]),
     ("host", &["config", "sources", "notify", "enforce", "store", "check"]),
     ("store", &["config", "sources", "notify", "enforce", "host", "check"]),
-    ("api", &["config", "sources", "notify", "enforce", "store", "check"]),
+    ("api", &["sources", "notify", "enforce", "store", "check"]),
     ("sources", &["notify", "enforce", "store", "check"]),
     ("enforce", &["sources", "notify", "store", "check"]),
     ("notify", &["sources", "enforce", "store", "check"]),

@@ -21,7 +21,7 @@ pub(super) fn choose(devices: &Devices, wanted: &[String], problems: &mut Vec<Su
     for name in names {
         if !devices.has(name) {
             let text = format!("interface {} not found: {}", shown(name), present(devices, name));
-            problems.push(SubjectProblem { subject: name.clone(), text });
+            problems.push(SubjectProblem::now(name.clone(), text));
         } else if !taken.contains(&name.as_str()) {
             taken.push(name);
         }
@@ -85,7 +85,7 @@ impl<'a, 'b> Matched<'a, 'b> {
                 format!("{} takes no interface: {}; write its name to count one", shown(pattern), reasons.join(", "))
             }
         };
-        Some(SubjectProblem { subject: pattern.to_owned(), text })
+        Some(SubjectProblem::now(pattern, text))
     }
 
     /// What of a device keeps a pattern from taking it, to follow "is".

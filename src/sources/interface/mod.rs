@@ -35,7 +35,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::host::Host;
-use crate::quota::meter::{Counters, Identity, Reading, Readings, SubjectProblem};
+use crate::quota::meter::{Counters, Figure, Identity, Reading, Readings, SubjectProblem};
 use device::Devices;
 
 /// The kernel's id of this boot.
@@ -70,7 +70,7 @@ impl Interface {
         for name in names {
             match reading(&devices, &name) {
                 Ok(reading) => out.readings.push(reading),
-                Err(text) => out.problems.push(SubjectProblem { subject: name, text }),
+                Err(text) => out.problems.push(SubjectProblem::now(name, text)),
             }
         }
         identify(host, &mut out.readings)?;
@@ -85,7 +85,8 @@ fn reading(devices: &Devices, name: &str) -> Result<Reading, String> {
     let counter = |file| counter(devices, name, file).map_err(|why| format!("interface {}: {why}", shown(name)));
     let counters = Counters { rx: counter("rx_bytes")?, tx: counter("tx_bytes")? };
     let identity = Identity { boot: None, uptime: None, index };
-    Ok(Reading { subject: name.to_owned(), at, counters, identity, link_speed: link_speed(devices, name) })
+    let figure = Figure::Counter { counters, identity, link_speed: link_speed(devices, name) };
+    Ok(Reading { subject: name.to_owned(), at, figure })
 }
 
 /// A counter's value: decimal digits and nothing else, within 64 bits.
@@ -112,7 +113,9 @@ fn identify(host: &dyn Host, readings: &mut [Reading]) -> Result<(), String> {
         ));
     }
     for reading in readings {
-        reading.identity = Identity { index: reading.identity.index, ..machine.clone() };
+        if let Figure::Counter { identity, .. } = &mut reading.figure {
+            *identity = Identity { index: identity.index, ..machine.clone() };
+        }
     }
     Ok(())
 }
@@ -162,7 +165,7 @@ fn present(devices: &Devices, wanted: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::machine::Machine;
-    use super::{Interface, uptime};
+    use super::{Counters, Figure, Identity, Interface, uptime};
     use std::time::Duration;
 
     fn read(machine: &Machine, names: &[&str]) -> Result<super::Readings, String> {
@@ -188,11 +191,11 @@ mod tests {
             .file("/sys/class/net/eth0/speed", "10000\n");
         let Ok(out) = read(&machine, &["eth0"]) else { panic!("it is to be read") };
         let [reading] = &out.readings[..] else { panic!("one reading") };
-        assert_eq!((reading.counters.rx, reading.counters.tx), (u64::MAX, 0));
-        assert_eq!(reading.identity.boot.as_deref(), Some("a-boot-id"));
-        assert_eq!(reading.identity.uptime, Some(Duration::from_millis(350_735_470)));
-        assert_eq!(reading.identity.index, Some(2));
-        assert_eq!(reading.link_speed, Some(10_000_000_000));
+        let uptime = Some(Duration::from_millis(350_735_470));
+        let identity = Identity { boot: Some("a-boot-id".into()), uptime, index: Some(2) };
+        let counters = Counters { rx: u64::MAX, tx: 0 };
+        let figure = Figure::Counter { counters, identity, link_speed: Some(10_000_000_000) };
+        assert_eq!(reading.figure, figure);
         assert_eq!((reading.at.millis(), out.choice), (1_000, None));
     }
 
@@ -201,7 +204,8 @@ mod tests {
         for text in ["-1", "0", "", "fast", "99999999999999999999", "18446744073709551615"] {
             let machine = Machine::of(&["eth0 nic"]).file("/sys/class/net/eth0/speed", text);
             let Ok(out) = read(&machine, &["eth0"]) else { panic!("{text}") };
-            assert_eq!(out.readings[0].link_speed, None, "{text}");
+            let Figure::Counter { link_speed, .. } = out.readings[0].figure else { panic!("a counter") };
+            assert_eq!(link_speed, None, "{text}");
         }
     }
 
@@ -228,7 +232,7 @@ mod tests {
         let machine = Machine::of(&["eth0 nic"]);
         let identity = |machine: &Machine| {
             let out = read(machine, &["eth0"]).map_err(|error| assert!(error.contains("ProcSubset=pid"), "{error}"));
-            out.ok().map(|out| (out.readings[0].identity.boot.is_some(), out.readings[0].identity.uptime.is_some()))
+            out.ok().and_then(|out| out.readings[0].identity().map(|i| (i.boot.is_some(), i.uptime.is_some())))
         };
         assert_eq!(identity(&machine.clone().without(uptime)), Some((true, false)));
         assert_eq!(identity(&machine.clone().file(boot, "\n")), Some((false, true)));

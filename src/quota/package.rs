@@ -1,0 +1,142 @@
+//! Traffic packages: figures of the provider's own account, in periods of the provider's own.
+//!
+//! Invariant: an answer is believed only while it fits what is known. One that is older than the last, whose total is
+//! another order of magnitude, or which is not of this time, is a problem, never usage.
+
+use std::time::Duration;
+
+use super::bytes::Unit;
+use super::instant::Instant;
+use super::meter::{Closed, Counters, Delta, Identity, Ledger, Series};
+use super::period::Period;
+use super::policy::{Quota, Threshold};
+
+/// A traffic package, as its provider accounts for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// The id the provider answered with: a renewed package may have another one than the subject's name.
+    pub id: String,
+    /// Bytes per period.
+    pub total: u64,
+    /// Bytes that remain, rounded up: nothing looks used that may not be.
+    pub left: u64,
+    /// The period they are for.
+    pub period: Period,
+}
+
+/// What the provider's clock and this machine's may differ by.
+const SKEW: Duration = Duration::from_secs(300);
+
+/// Totals further apart than this are not of the same unit: the next units are 1,000 or 1,024 times as large.
+const APART: u64 = 100;
+
+impl Package {
+    /// Bytes used in the period.
+    pub fn used(&self) -> u64 {
+        self.total.saturating_sub(self.left)
+    }
+
+    /// A period is to a package what a boot is to a counter: with each it starts anew.
+    fn identity(&self) -> Identity {
+        Identity { boot: Some(self.period.start.to_string()), ..Identity::default() }
+    }
+
+    /// What is remembered of it after `last`.
+    pub fn series(&self, last: Option<&Series>, now: Instant) -> Series {
+        let identity = self.identity();
+        // A provider's correction downwards must not be counted twice when usage grows over it again.
+        let seen = last.filter(|last| last.identity == identity).map_or(0, |last| last.counters.tx);
+        Series { at: now, counters: Counters { rx: 0, tx: self.used().max(seen) }, identity }
+    }
+
+    /// What was used since `last`; in a new period all that was used in it. Providers account in lumps, hours late: no
+    /// rate can be told from them, and none is implausible.
+    pub fn since(&self, last: &Series, now: Instant) -> Delta {
+        let same = last.identity == self.identity();
+        let (before, from) = if same { (last.counters.tx, last.at) } else { (0, last.at.max(self.period.start)) };
+        let flow = Counters { rx: 0, tx: self.used().saturating_sub(before) };
+        Delta { flow, from: from.min(now), to: now, flagged: false, fell: false }
+    }
+
+    /// Why this answer is not believed, if so: `known` is the account so far, `quotas` those that look at it.
+    pub fn doubt(&self, known: Option<&Ledger>, quotas: &[&Quota], now: Instant) -> Option<String> {
+        let show = |bytes| Unit::of(bytes).exact(bytes);
+        if self.period.start > now.plus(SKEW) {
+            let start = self.period.start;
+            return Some(format!("its period begins only at {start}: is this machine's clock right?"));
+        }
+        if self.total == 0 {
+            return Some("the package holds nothing".into());
+        }
+        if let Some(known) = known {
+            if self.period.start < known.period.start {
+                return Some("the answer is older than the one before".into());
+            }
+            if let Some(total) = known.total.filter(|total| apart(*total, self.total)) {
+                let (before, now) = (show(total), show(self.total));
+                return Some(format!("the package held {before} and now {now}: the unit cannot be right"));
+            }
+        }
+        let total = show(self.total);
+        let misfit = quotas.iter().find(|quota| quota.allowance.is_some_and(|allowance| apart(allowance, self.total)));
+        if let Some(quota) = misfit {
+            let allowance = quota.unit.exact(quota.allowance.unwrap_or_default());
+            return Some(format!(
+                "the package holds {total}, but the allowance of quota {:?} is {allowance}: is the unit right?",
+                quota.name
+            ));
+        }
+        let beyond = quotas.iter().find(|quota| quota.allowance.is_none() && all_beyond(quota, self.total))?;
+        Some(format!(
+            "the package holds {total}, not more than any tier of quota {:?}: is the unit right?",
+            beyond.name
+        ))
+    }
+}
+
+fn apart(a: u64, b: u64) -> bool {
+    a.max(b) / APART >= a.min(b).max(1)
+}
+
+/// Whether the whole package is not enough to leave any of the quota's tiers unreached, or to reach one.
+fn all_beyond(quota: &Quota, total: u64) -> bool {
+    let mut levels = quota.tiers.iter().filter_map(|tier| Some((tier.threshold, tier.threshold.at(total)?))).peekable();
+    levels.peek().is_some()
+        && levels.all(|(threshold, at)| match threshold {
+            Threshold::Remaining(_) => at == 0,
+            _ => at > total,
+        })
+}
+
+impl Ledger {
+    /// Takes over the provider's account; a later start of its period is a renewal.
+    pub fn follow(&mut self, package: &Package) {
+        let used = Counters { rx: 0, tx: package.used() };
+        self.account(package.period, used, package.total);
+    }
+
+    /// Makes this the sum of packages, each in a period of its own: the pool's runs from the latest renewal to the next.
+    pub fn become_account(&mut self, members: &[&Self]) {
+        let start = members.iter().map(|member| member.period.start).max().unwrap_or(self.period.start);
+        let end = members.iter().filter_map(|member| member.period.end).min();
+        let used = members.iter().map(|member| member.used).fold(Counters::default(), Counters::plus);
+        let total = members.iter().filter_map(|member| member.total).fold(0, u64::saturating_add);
+        self.account(Period { start, end }, used, total);
+    }
+
+    fn account(&mut self, period: Period, used: Counters, total: u64) {
+        if period.start > self.period.start {
+            let closed = Closed {
+                period: Period { end: self.period.end.map(|end| end.min(period.start)), ..self.period },
+                used: self.used,
+                calibrated: std::collections::BTreeMap::new(),
+                estimated: false,
+                between: Counters::default(),
+                total: self.total,
+            };
+            *self = Self { last: Some(closed), ..Self::start(period, period.start) };
+        }
+        (self.period, self.since) = (period, period.start);
+        (self.used, self.total, self.unasked) = (used, Some(total), None);
+    }
+}
