@@ -1,6 +1,7 @@
 //! A simulated world, and what is shown in it: scenarios with their transcripts, the power cut around every effect,
 //! random years, and the shape of the source itself.
 
+mod cloud;
 mod cuts;
 mod random;
 mod scenario;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::cloud::Cloud;
 use crate::check::{self, Options, Report};
 use crate::config::secret::Need;
 use crate::config::{self, Config};
@@ -43,6 +44,8 @@ pub struct Inner {
     pub agrees: Option<bool>,
     /// Whether a server was heard in this run.
     pub heard: bool,
+    /// Huawei Cloud.
+    pub cloud: Cloud,
     /// How commands end, by program.
     pub commands: BTreeMap<String, Ending>,
     /// `state.json`.
@@ -147,6 +150,7 @@ impl World {
             telegram: Telegram::Up,
             agrees: None,
             heard: false,
+            cloud: Cloud::new(),
             commands: BTreeMap::new(),
             current: None,
             previous: None,
@@ -372,8 +376,22 @@ impl Host for World {
     }
 
     fn http(&self, request: &Request) -> std::result::Result<Response, HttpError> {
-        assert!(request.url.starts_with("https://api.telegram.org/bot"), "only Telegram is asked");
-        self.effect(Effect::Send, |inner| Self::answer(inner, request))
+        if request.url.starts_with("https://api.telegram.org/bot") {
+            return self.effect(Effect::Send, |inner| Self::answer(inner, request));
+        }
+        assert!(request.url.contains(".myhuaweicloud.com/"), "nobody asks {}", request.url);
+        if !Cloud::is_order(request) {
+            return self.inner().cloud.answer(request);
+        }
+        self.effect(Effect::Command, |inner| {
+            let before = inner.cloud.given.len();
+            let answer = inner.cloud.answer(request);
+            for given in inner.cloud.given[before..].to_vec() {
+                inner.transcript.push(format!("  server: {given}"));
+                inner.ran.push(vec!["server".into(), given]);
+            }
+            answer
+        })
     }
 
     fn run(&self, command: &Command) -> Ran {

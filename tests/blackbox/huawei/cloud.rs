@@ -311,7 +311,11 @@ impl Huawei {
 
     /// Somebody else switches a server on or off.
     pub fn switch(&self, id: &str, status: &'static str) {
-        lock(&self.inner).servers.get_mut(id).expect("a server").status = status;
+        let mut inner = lock(&self.inner);
+        let server = inner.servers.get_mut(id).expect("a server");
+        server.status = status;
+        // A job that is over does nothing more.
+        server.job.iter_mut().for_each(|job| job.target = status);
     }
 
     /// How a server is.
