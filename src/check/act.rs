@@ -236,7 +236,7 @@ fn step_key(step: &Step, quota: &Quota) -> String {
 }
 
 fn held_key(step: &Step, quota: &Quota) -> String {
-    format!("{}/{}/{}", step.action, quota.name, step.subject)
+    Held::key(&step.action, &quota.name, &step.subject)
 }
 
 /// Whether the first try has changed nothing, so that there is nothing to undo.

@@ -52,6 +52,7 @@ impl SourceState {
     /// Absorbs the readings of a run at the believed time `now`.
     pub fn absorb(&mut self, readings: &[Reading], asked: &[Asked<'_>], now: Instant) -> Vec<Oddity> {
         self.follow_renames(readings);
+        self.follow_renewed_ids(readings);
         let mut oddities = Vec::new();
         for reading in readings {
             if !self.subjects.contains_key(&reading.subject) {
@@ -95,6 +96,21 @@ impl SourceState {
                 subject.take_over(displaced);
             }
             self.subjects.insert(to, subject);
+        }
+    }
+
+    /// A renewed package whose new id was put into the configuration keeps its memory.
+    fn follow_renewed_ids(&mut self, readings: &[Reading]) {
+        for reading in readings {
+            if !matches!(reading.figure, Figure::Package(_)) || self.subjects.contains_key(&reading.subject) {
+                continue;
+            }
+            let before = self.subjects.iter().find(|(_, known)| known.provider_id.as_ref() == Some(&reading.subject));
+            let name = before.map(|(name, _)| name.clone());
+            if let Some(mut subject) = name.and_then(|name| self.subjects.remove(&name)) {
+                subject.provider_id = None;
+                self.subjects.insert(reading.subject.clone(), subject);
+            }
         }
     }
 

@@ -4,11 +4,14 @@
 //! reached; what several quotas have done is undone when the last of them lets go; what cannot be undone stays on the
 //! list.
 
-use super::policy::{Context, Quota, View, Withheld};
-use super::state::{Held, State};
+use std::collections::BTreeMap;
+
+use super::policy::{Context, POOL, Quota, View, Withheld};
+use super::state::{Held, SourceState, State, TierMark};
 
 /// The keys of what is to be undone in this run.
-pub fn due(context: &Context<'_>, state: &State) -> Vec<String> {
+pub fn due(context: &Context<'_>, state: &mut State) -> Vec<String> {
+    follow_renames(context, state);
     if context.withheld == Some(Withheld::ClockInDoubt) {
         return Vec::new();
     }
@@ -19,6 +22,42 @@ pub fn due(context: &Context<'_>, state: &State) -> Vec<String> {
     let mut free = free.into_iter();
     due.retain(|_| free.next() == Some(true));
     due.into_iter().map(|(key, _)| key.clone()).collect()
+}
+
+/// A quota or a package that was renamed keeps what was done for it: its memory has moved to the new name already.
+fn follow_renames(context: &Context<'_>, state: &mut State) {
+    let State { held, sources, .. } = state;
+    let gone = |held: &Held| {
+        let subject = sources.get(&held.source).is_none_or(|source| source.subjects.contains_key(&held.subject));
+        !context.names.contains(&held.quota) || (held.subject != POOL && !subject)
+    };
+    let gone: Vec<(String, Held)> = held.extract_if(.., |_, held| gone(held)).collect();
+    for (key, held_before) in gone {
+        let heir = sources.get(&held_before.source).and_then(|source| heir(context, source, &held_before));
+        match heir {
+            Some((quota, subject)) => {
+                let key = Held::key(&held_before.action, &quota, &subject);
+                held.insert(key, Held { quota, subject, ..held_before })
+            }
+            None => held.insert(key, held_before),
+        };
+    }
+}
+
+/// The configured quota and the subject whose memory holds the deed now.
+fn heir(context: &Context<'_>, source: &SourceState, held: &Held) -> Option<(String, String)> {
+    let pools = source.pools.values().map(|pool| (POOL, pool)).filter(|_| held.subject == POOL);
+    let subjects = source.subjects.iter().map(|(name, subject)| (name.as_str(), subject));
+    let done = |tiers: &BTreeMap<String, TierMark>| {
+        tiers.get(&held.tier).is_some_and(|mark| mark.deeds.contains_key(&held.action))
+    };
+    pools.chain(subjects).find_map(|(name, subject)| {
+        let row = subject.rows.values().find(|row| {
+            let did = done(&row.tiers) || row.before.iter().any(|past| done(&past.tiers));
+            did && context.names.contains(&row.quota)
+        })?;
+        Some((row.quota.clone(), name.to_owned()))
+    })
 }
 
 fn is_due(context: &Context<'_>, state: &State, held: &Held) -> bool {

@@ -538,8 +538,8 @@ impl Notice {
         let (name, action) = (clean(&held.subject, NAME), clean(&held.action, NAME));
         Self {
             key: format!("lift/{}/{}/{}", held.action, held.source, held.subject),
-            en: (format!("🔌 {name}: the server is on again ({action})"), "A new period has begun.".into()),
-            zh: (format!("🔌 {name}：云服务器已开机（{action}）"), "新周期已开始。".into()),
+            en: (format!("🔌 {name}: the server is on again ({action})"), "What it was stopped for is over.".into()),
+            zh: (format!("🔌 {name}：云服务器已开机（{action}）"), "停机原因已解除。".into()),
         }
     }
 

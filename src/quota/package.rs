@@ -72,7 +72,9 @@ impl Package {
             if self.period.start < known.period.start {
                 return Some("the answer is older than the one before".into());
             }
-            if let Some(total) = known.total.filter(|total| apart(*total, self.total)) {
+            // A new period may bring another package.
+            let same = self.period.start == known.period.start;
+            if let Some(total) = known.total.filter(|total| same && apart(*total, self.total)) {
                 let (before, now) = (show(total), show(self.total));
                 return Some(format!("the package held {before} and now {now}: the unit cannot be right"));
             }
@@ -138,5 +140,136 @@ impl Ledger {
         }
         (self.period, self.since) = (period, period.start);
         (self.used, self.total, self.unasked) = (used, Some(total), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bytes::UnitBase;
+    use super::super::meter::Count;
+    use super::super::period::{Cycle, Rule, ShortMonth};
+    use super::super::policy::{Level, Tier};
+    use super::super::zone::Zone;
+    use super::*;
+
+    const GB: u64 = 1 << 30;
+
+    fn at(text: &str) -> Instant {
+        Instant::parse(text).unwrap()
+    }
+
+    fn month(number: u8) -> Period {
+        let day = |number: u8| at(&format!("2026-{number:02}-15T16:00:00Z"));
+        Period { start: day(number), end: Some(day(number + 1)) }
+    }
+
+    fn package(left: u64, period: Period) -> Package {
+        Package { id: "pkg".into(), total: 1000 * GB, left: left * GB, period }
+    }
+
+    fn quota(allowance: Option<u64>, thresholds: &[Threshold]) -> Quota {
+        let tier = |threshold: &Threshold| Tier {
+            name: format!("{threshold:?}"),
+            threshold: *threshold,
+            key: String::new(),
+            repeat: None,
+            notify: Vec::new(),
+            actions: Vec::new(),
+            definition: String::new(),
+        };
+        Quota {
+            name: "q".into(),
+            label: None,
+            source: "huawei".into(),
+            count: Count::Out,
+            allowance,
+            unit: Unit::giga(UnitBase::Binary),
+            unit_base: UnitBase::Binary,
+            rule: Rule {
+                cycle: Cycle::Provider,
+                at: time::Time::MIDNIGHT,
+                zone: Zone::utc(),
+                short_month: ShortMonth::LastDay,
+            },
+            rule_key: "provider".into(),
+            row_key: "q provider".into(),
+            subjects: Vec::new(),
+            exclude: Vec::new(),
+            packages: None,
+            pool: false,
+            since_boot: false,
+            tiers: thresholds.iter().map(tier).collect(),
+            report: None,
+        }
+    }
+
+    #[test]
+    fn what_flowed_is_what_is_gone_and_no_correction_counts_twice() {
+        let now = |hour: u8| at(&format!("2026-01-20T{hour:02}:00:00Z"));
+        let mut series = package(1000, month(1)).series(None, now(0));
+        let mut flowed = 0;
+        for (hour, left) in [(1, 900), (2, 950), (3, 890), (4, 890), (5, 500)] {
+            let package = package(left, month(1));
+            let delta = package.since(&series, now(hour));
+            assert_eq!((delta.from, delta.to, delta.flagged), (now(hour - 1), now(hour), false));
+            flowed += delta.flow.tx;
+            series = package.series(Some(&series), now(hour));
+        }
+        assert_eq!(flowed, 500 * GB);
+        let renewed = package(990, month(2));
+        let delta = renewed.since(&series, at("2026-02-15T17:00:00Z"));
+        assert_eq!((delta.flow.tx, delta.from), (10 * GB, month(2).start));
+        let after = renewed.series(Some(&series), at("2026-02-15T17:00:00Z"));
+        assert_eq!(after.counters.tx, 10 * GB);
+    }
+
+    #[test]
+    fn answers_that_do_not_fit_are_not_believed() {
+        let now = at("2026-02-20T00:00:00Z");
+        let mut known = Ledger::start(month(2), month(2).start);
+        known.follow(&package(900, month(2)));
+        let plain = quota(None, &[Threshold::Remaining(Level::Bytes(200 * GB))]);
+        let doubt = |package: &Package, quota: &Quota| package.doubt(Some(&known), &[quota], now);
+        assert_eq!(doubt(&package(800, month(2)), &plain), None);
+        assert_eq!(doubt(&package(800, month(1)), &plain).unwrap(), "the answer is older than the one before");
+        let future = doubt(&package(800, month(3)), &plain).unwrap();
+        assert!(future.starts_with("its period begins only at 2026-03-15T16:00:00Z"), "{future}");
+        let small = Package { total: 1000 << 20, left: 5 << 20, ..package(0, month(2)) };
+        assert!(doubt(&small, &plain).unwrap().contains("held 1000 GB and now 1000 MB"));
+        let nothing = Package { total: 0, left: 0, ..package(0, month(2)) };
+        assert_eq!(doubt(&nothing, &plain).unwrap(), "the package holds nothing");
+        // Twice the size is another plan, and no other unit.
+        assert_eq!(doubt(&Package { total: 2000 * GB, ..package(0, month(2)) }, &plain), None);
+        let first = |package: &Package, quota: &Quota| package.doubt(None, &[quota], now);
+        assert!(first(&small, &plain).unwrap().contains("not more than any tier"));
+        let shares =
+            quota(None, &[Threshold::Used(Level::Percent(super::super::bytes::Percent::parse("80%").unwrap()))]);
+        assert_eq!(first(&small, &shares), None);
+        let unreachable = quota(None, &[Threshold::Used(Level::Bytes(200 * GB))]);
+        assert!(first(&small, &unreachable).unwrap().contains("not more than any tier"));
+        let allowed = quota(Some(500 * GB), &[]);
+        assert!(first(&small, &allowed).unwrap().contains("allowance of quota \"q\" is 500 GB"));
+        assert_eq!(first(&package(900, month(2)), &allowed), None);
+    }
+
+    #[test]
+    fn a_pool_runs_from_the_latest_renewal_to_the_next() {
+        let ledger = |package: &Package| {
+            let mut ledger = Ledger::start(package.period, package.period.start);
+            ledger.follow(package);
+            ledger
+        };
+        let early = Period { start: at("2026-01-05T00:00:00Z"), end: Some(at("2026-02-05T00:00:00Z")) };
+        let (a, b) = (ledger(&package(900, month(1))), ledger(&package(400, early)));
+        let mut pool = Ledger::start(b.period, b.period.start);
+        pool.become_account(&[&a, &b]);
+        let runs = Period { start: month(1).start, end: early.end };
+        assert_eq!((pool.period, pool.used.tx, pool.total), (runs, 700 * GB, Some(2000 * GB)));
+        let later = Period { start: at("2026-02-05T00:00:00Z"), end: Some(at("2026-03-05T00:00:00Z")) };
+        let b = ledger(&package(1000, later));
+        pool.become_account(&[&a, &b]);
+        let last = pool.last.as_ref().unwrap();
+        assert_eq!((pool.period.start, pool.period.end, pool.used.tx), (later.start, month(1).end, 100 * GB));
+        assert_eq!((last.used.tx, last.total, last.period.end), (700 * GB, Some(2000 * GB), Some(later.start)));
     }
 }

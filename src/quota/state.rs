@@ -66,6 +66,13 @@ pub struct Held {
     pub lifting: Option<Instant>,
 }
 
+impl Held {
+    /// Its key in the state.
+    pub fn key(action: &str, quota: &str, subject: &str) -> String {
+        format!("{action}/{quota}/{subject}")
+    }
+}
+
 /// The believed time of the last run, and a time that is not believed yet.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Clock {
