@@ -48,23 +48,65 @@ impl Run<'_> {
             deed.tries += 1;
             deed.machine = Some(self.machine.clone());
         }
-        let (tries, job) = (deed.tries, deed.job.clone());
+        let tries = deed.tries;
         if step.go == Go::Apply {
             save(guard, state)?;
         }
-        let mut facts = step.facts.clone();
-        facts.push(("NETQUOTA_HOST".into(), self.config.host_name.clone()));
-        let withheld = &config.withheld;
-        let order = Order { facts: &facts, withheld, timeout, tries, job: job.as_deref(), only_look: false };
-        let outcome = match step.go {
-            Go::Apply => action.action.apply(&**self.host, &order),
-            Go::Look => action.action.look(&**self.host, &order),
-        };
+        let outcome = self.order(state, step, action, timeout);
         if step.go == Go::Apply && !held_before && let_go(&outcome, tries) {
             state.held.remove(&held_key(step, quota));
         }
         self.conclude(state, step, action, outcome);
-        save(guard, state)
+        save(guard, state)?;
+        if step.go == Go::Apply && action.rule.effect == Effect::ServerOff {
+            self.follow(guard, state, step, action, self.host.elapsed() + timeout)?;
+        }
+        Ok(())
+    }
+
+    /// Has the action done or looked for.
+    fn order(&self, state: &mut State, step: &Step, action: &NamedAction, timeout: Duration) -> Outcome {
+        let (quota, tier) = (&self.config.quotas[step.quota], &self.config.quotas[step.quota].tiers[step.tier]);
+        let deed = deed_mut(state, quota, tier, step);
+        let (tries, job) = deed.map_or((0, None), |deed| (deed.tries, deed.job.clone()));
+        let mut facts = step.facts.clone();
+        facts.push(("NETQUOTA_HOST".into(), self.config.host_name.clone()));
+        let withheld = &self.config.withheld;
+        let order = Order { facts: &facts, withheld, timeout, tries, job: job.as_deref(), only_look: false };
+        match step.go {
+            Go::Apply => action.action.apply(&**self.host, &order),
+            Go::Look => action.action.look(&**self.host, &order),
+        }
+    }
+
+    /// Looks on for the effect of what was accepted, while there is time; the next runs go on with it.
+    fn follow(
+        &mut self,
+        guard: &mut dyn Guard,
+        state: &mut State,
+        step: &Step,
+        action: &NamedAction,
+        until: Duration,
+    ) -> Result<()> {
+        let (quota, tier) = (&self.config.quotas[step.quota], &self.config.quotas[step.quota].tiers[step.tier]);
+        let step = Step { go: Go::Look, ..step.clone() };
+        let until = until.min(self.config.deadline);
+        loop {
+            let taken =
+                deed_mut(state, quota, tier, &step).is_some_and(|d| d.status == Status::Started && d.job.is_some());
+            let left = until.saturating_sub(self.host.elapsed());
+            if !taken || left < PAUSE {
+                return Ok(());
+            }
+            match self.order(state, &step, action, left) {
+                Outcome::Issued { .. } => self.host.sleep(PAUSE),
+                Outcome::Unseen { .. } => return Ok(()),
+                outcome => {
+                    self.conclude(state, &step, action, outcome);
+                    return save(guard, state);
+                }
+            }
+        }
     }
 
     /// How long an action may take; none when what is left of the run is too little to start it.
@@ -107,9 +149,14 @@ impl Run<'_> {
                 deed.status = Status::Done;
                 self.tell_done(state, step, &action.rule);
             }
+            Outcome::Issued { .. } if step.go == Go::Look && deed.went_down(&self.machine, self.clock.now) => {
+                deed.status = Status::Done;
+                self.put(state, step, |run, view| message::took_effect(&run.context(), view, &action.rule));
+            }
             Outcome::Issued { output, job } => {
                 deed.output = self.redact(&output);
                 deed.job = job.or(deed.job.take());
+                deed.machine = Some(self.machine.clone());
             }
             Outcome::Unseen { why } => {
                 deed.output = self.redact(&why);
@@ -230,6 +277,9 @@ impl Run<'_> {
 
 /// An action that may take long is not started with less than this left: cut short, it would count as failed.
 const LEAST: Duration = Duration::from_secs(10);
+
+/// Between two looks at a server that was told to stop.
+const PAUSE: Duration = Duration::from_secs(2);
 
 fn step_key(step: &Step, quota: &Quota) -> String {
     format!("action/{}/{}/{}", step.action, quota.name, step.subject)

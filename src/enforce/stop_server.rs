@@ -1,7 +1,8 @@
 //! Stops a server of Huawei Cloud, and starts it again when its package is renewed.
 //!
 //! Why by status and not by the job alone: what counts is that the server is off. It is asked first, so that one that
-//! is off is left alone; then the job is followed for as long as this run may wait, and the next runs look again.
+//! is off is left alone; the job tells only of failure. Whoever looks does so for as long as the run may wait, and the
+//! next runs look again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +27,6 @@ struct StopServer {
     timeout: Duration,
     settings: String,
 }
-
-/// Between two looks at a job.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// Reads the settings.
 pub fn open(fields: &Fields<'_>, accounts: &Accounts) -> Option<Box<dyn Action>> {
@@ -159,28 +157,11 @@ impl StopServer {
             Err(failure) => return before(failure),
         }
         match self.account.order(host, &server, wish, until) {
-            Ok(job) => self.follow(host, &server, there, job, until),
+            Ok(job) => Outcome::Issued { output: String::new(), job: Some(job) },
             // It may have been taken: the next run looks before it is asked for again.
             Err(Failure { text: why, cause: Cause::Unknown }) => Outcome::Unseen { why },
             Err(failure) => before(failure),
         }
-    }
-
-    /// Follows the job while there is time.
-    fn follow(&self, host: &dyn Host, server: &Server, there: &str, job: String, until: Duration) -> Outcome {
-        while host.elapsed() + PAUSE * 2 < until {
-            match self.account.job(host, server, &job, until) {
-                Ok(Job::Failed(why)) => return Outcome::Failed { why },
-                Ok(Job::Done) => break,
-                Ok(Job::Running) => host.sleep(PAUSE),
-                Err(_) => return Outcome::Issued { output: String::new(), job: Some(job) },
-            }
-        }
-        let left = until.saturating_sub(host.elapsed());
-        if !left.is_zero() && self.account.server_status(host, server, until).is_ok_and(|status| status == there) {
-            return Outcome::Done { output: String::new() };
-        }
-        Outcome::Issued { output: String::new(), job: Some(job) }
     }
 }
 

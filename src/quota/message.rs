@@ -271,10 +271,14 @@ pub fn called_off(context: &Context<'_>, view: &View<'_>, tier: &Tier) -> Item {
 /// The machine was shut down for a quota and is up again.
 pub fn took_effect(context: &Context<'_>, view: &View<'_>, action: &ActionRule) -> Item {
     let (language, name, shown) = (context.language, name(view), clean(&action.name, NAME));
+    let (en, zh) = match action.effect {
+        Effect::ServerOff => ("the server was stopped", "云服务器曾被停止"),
+        _ => ("the machine was shut down", "本机曾被关闭"),
+    };
     let title = say(
         language,
-        format!("🔌 {name}: the machine was shut down ({shown}) and is up again"),
-        format!("🔌 {name}：本机曾被关闭（{shown}），现已重新启动"),
+        format!("🔌 {name}: {en} ({shown}) and is up again"),
+        format!("🔌 {name}：{zh}（{shown}），现已重新启动"),
     );
     let mut body = figures(context, view);
     body.push(match action.again_after {

@@ -216,6 +216,14 @@ impl Status {
     }
 }
 
+impl Deed {
+    /// Whether this machine was started anew since a provider took the order and the server was last seen on.
+    pub fn went_down(&self, machine: &Identity, now: Instant) -> bool {
+        let then = self.machine.as_ref().filter(|_| self.job.is_some());
+        then.is_some_and(|then| then.rebooted(machine, now.since(self.at)))
+    }
+}
+
 impl TierMark {
     /// The definition is gone or no longer means the same: nothing is armed, and what was announced is not done.
     pub fn lapse(&mut self) {

@@ -137,10 +137,12 @@ impl Turn<'_, '_, '_, '_> {
         }
     }
 
-    /// A server is asked in each run; while it is up and long enough has passed, it is told again.
+    /// A server is asked in each run; while it is up and long enough has passed, it is told again. Not when this machine
+    /// went down since the order was taken: it may be the server itself, which somebody has started.
     fn look_at_server(&mut self, action: &ActionRule, deed: &mut Deed) {
         let long = self.round.context.now.since(deed.at) >= action.retry_after;
-        if !long || (deed.tries < TRIES && !self.apply(action, deed)) {
+        let down = deed.went_down(self.round.context.machine, self.round.context.now);
+        if !long || down || (deed.tries < TRIES && !self.apply(action, deed)) {
             self.step(action, deed, Go::Look);
         } else if deed.tries >= TRIES {
             self.give_up(action, deed);
