@@ -306,7 +306,8 @@ fn a_server_is_never_stopped_twice_because_of_a_kill() {
     for round in 0..100 {
         let (huawei, telegram) = (Huawei::start(), Telegram::new());
         huawei.server(ID, Stops::Never);
-        let machine = armed(&huawei, &telegram, BY_REGION);
+        // With so little time nobody waits for the server.
+        let machine = armed(&huawei, &telegram, &format!("{BY_REGION}\ntimeout = \"1 s\""));
         let quiet = machine.check_exits(0).took;
         huawei.left("pkg-1", 200);
         let running = spawn(machine.command(&["check"]));
