@@ -164,7 +164,7 @@ const ROWS: &[Row] = &[
     ),
     all(&["Ecs.0003", "403"], Kind::Forbidden, "the key lacks a permission: allow it in IAM"),
     all(
-        &["CBC.0100", "CBC.0101", "Ecs.0005", "RMS.0001????", "400"],
+        &["CBC.0100", "CBC.0101", "Ecs.0005", "400"],
         Kind::Other,
         "a parameter is wrong: check the ids in the settings",
     ),
