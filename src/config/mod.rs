@@ -3,6 +3,7 @@
 //! Nothing is read, sent or written before [`load`] has accepted everything; what it refuses comes as one list.
 //! A kind's own keys are read by the kind (`open` in its module), what is common to all kinds here.
 
+pub mod account;
 pub mod fields;
 mod quotas;
 pub mod secret;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::api::Accounts;
@@ -136,26 +138,41 @@ fn find(host: &dyn Host, explicit: Option<&Path>) -> Result<(Option<PathBuf>, St
 
 /// The configuration of a text, or all that is wrong with it.
 pub fn parse(host: &dyn Host, name: &str, text: &str, need: Need) -> std::result::Result<Config, Vec<String>> {
+    let table = document(name, text)?;
     let findings = Findings::new(name, text);
-    let (table, syntax) = DeTable::parse_recoverable(text);
-    if !syntax.is_empty() {
-        for error in &syntax {
-            let span = error.span().unwrap_or_default();
-            let about =
-                text.get(span.clone()).filter(|text| !text.is_empty() && !text.contains('\n')).unwrap_or_default();
-            findings.error(&span, about, error.message().trim());
-        }
-        return Err(findings.finish().err().unwrap_or_default());
-    }
     let keeper = Keeper::new(host, need);
     let root = Fields::root(&findings, &table);
     let config = read(host, &root, &keeper);
     root.finish();
+    warn_of_secrets(host, name, &keeper, &findings);
+    let (warnings, shown) = findings.finish()?;
+    Ok(Config { warnings, shown, withheld: keeper.variables.take(), secrets: keeper.secrets.take(), ..config })
+}
+
+/// The text as tables, or what keeps it from being TOML.
+fn document<'t>(name: &str, text: &'t str) -> std::result::Result<Spanned<DeTable<'t>>, Vec<String>> {
+    let (table, syntax) = DeTable::parse_recoverable(text);
+    let findings = Findings::new(name, text);
+    for error in &syntax {
+        let span = error.span().unwrap_or_default();
+        let about = text.get(span.clone()).filter(|text| !text.is_empty() && !text.contains('\n')).unwrap_or_default();
+        findings.error(&span, about, error.message().trim());
+    }
+    findings.finish().map(|_| table)
+}
+
+fn warn_of_secrets(host: &dyn Host, name: &str, keeper: &Keeper<'_>, findings: &Findings<'_>) {
     if *keeper.literal.borrow() && host.others_can_read(Path::new(name)) {
         findings.warn(format!("{name}: it holds secrets and others can read it: chmod 640, or keep them elsewhere"));
     }
-    let (warnings, shown) = findings.finish()?;
-    Ok(Config { warnings, shown, withheld: keeper.variables.take(), secrets: keeper.secrets.take(), ..config })
+}
+
+fn read_deadline(root: &Fields<'_>) -> Duration {
+    root.or("deadline", Duration::from_secs(50), "\"50s\"", |value| {
+        let deadline = value.duration()?;
+        let sensible = (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&deadline);
+        if sensible { Ok(deadline) } else { Err("between 1 s and 1 h is expected".into()) }
+    })
 }
 
 fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
@@ -165,11 +182,7 @@ fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
     let zone = machine_zone(host);
     let shown = format!("{:?}", zone.name());
     let zone = root.or("timezone", zone, &shown, |value| read_zone(host, value.text()?));
-    let deadline = root.or("deadline", Duration::from_secs(50), "\"50s\"", |value| {
-        let deadline = value.duration()?;
-        let sensible = (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&deadline);
-        if sensible { Ok(deadline) } else { Err("between 1 s and 1 h is expected".into()) }
-    });
+    let deadline = read_deadline(root);
     let path = |value: &fields::Value<'_>| value.text().map(PathBuf::from);
     let (state_dir, log_file) = (root.opt("state_dir", path), root.opt("log_file", path));
     let (host_name, public_address) = read_host(host, root.table("host"));

@@ -22,7 +22,7 @@ use crate::secret::Secret;
 use refusal::{Kind, Refusal};
 use sign::{Keys, Unsigned};
 
-pub use settings::{open, read_ids};
+pub use settings::{open, read_ids, sites};
 
 /// Keys, and where the services are.
 pub struct Account {

@@ -23,6 +23,11 @@ const SITES: &[(&str, Site)] = &[
     ("europe", Site { bss: "https://bss.myhuaweicloud.eu", suffix: "myhuaweicloud.eu", sts_region: "eu-west-101" }),
 ];
 
+/// The names of the sites, in the order in which they are tried for an account whose site nobody knows.
+pub fn sites() -> impl Iterator<Item = &'static str> {
+    SITES.iter().map(|(name, _)| *name)
+}
+
 /// Reads `site`, the endpoints and the keys.
 pub fn open(fields: &Fields<'_>, keeper: &Keeper<'_>) -> Option<Account> {
     let site = fields.opt("site", |value| value.word(SITES));
