@@ -7,3 +7,4 @@ mod random;
 mod scenario;
 mod sim;
 mod tidy;
+pub mod vendor;

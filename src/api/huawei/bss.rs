@@ -113,7 +113,9 @@ impl Account {
             let twice = usages.packages.iter().any(|(known, _)| known == id);
             let package = match twice {
                 true => Err("the answer holds it twice, with different figures".into()),
-                false => record.package(|measure| units::bytes(self, host, measure, &mut memory.units, until)),
+                false => record.package(|measure| {
+                    units::bytes(self, host, measure, &mut memory.units, until).map_err(units::NoBytes::text)
+                }),
             };
             match package {
                 Ok(package) => {

@@ -6,6 +6,7 @@
 
 pub mod bss;
 pub mod ecs;
+pub mod inventory;
 mod record;
 pub mod refusal;
 mod settings;
@@ -132,6 +133,10 @@ pub enum Cause {
     Credentials,
     /// The key may not do this.
     Forbidden,
+    /// The account belongs to another site.
+    OtherSite,
+    /// The key may ask, and what it asks for is not there.
+    Absent,
     /// It is wrong as it is: no use in asking again.
     Wrong,
     /// It was not done, but may be later: nobody was there, or there was too much to do.
@@ -160,11 +165,6 @@ impl Account {
     /// Where the services are.
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
-    }
-
-    /// The account's id, if the configuration says it.
-    pub fn domain(&self) -> Option<&str> {
-        self.domain.as_deref()
     }
 
     /// The text without the keys.
@@ -226,12 +226,14 @@ impl Account {
     /// The failure, and whether a further try may help: after how long, if the vendor says so.
     fn refused(&self, call: &Call, response: &Response, refusal: Refusal) -> (Failure, Option<Option<Duration>>) {
         let throttled = refusal.kind == Kind::Again && response.status < 500;
-        let cause = match refusal.kind {
-            Kind::Credentials => Cause::Credentials,
-            Kind::Forbidden => Cause::Forbidden,
-            Kind::Again if throttled => Cause::Later,
-            Kind::Again => Cause::Unknown,
-            Kind::Other => Cause::Wrong,
+        let cause = match (refusal.kind, refusal.code.as_deref()) {
+            (Kind::Credentials, _) => Cause::Credentials,
+            (Kind::Forbidden, Some("CBC.0150" | "CBC.0156")) => Cause::OtherSite,
+            (Kind::Forbidden, _) => Cause::Forbidden,
+            (Kind::Again, _) if throttled => Cause::Later,
+            (Kind::Again, _) => Cause::Unknown,
+            (Kind::Other, Some("Ecs.0114")) => Cause::Absent,
+            (Kind::Other, _) => Cause::Wrong,
         };
         let again = refusal.kind == Kind::Again && (throttled || !call.changes);
         (Failure { text: self.redact(&refusal.text), cause }, again.then_some(refusal.wait))

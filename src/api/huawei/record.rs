@@ -41,7 +41,7 @@ struct Fields<'a> {
 }
 
 /// A number's digits or a text's characters; anything else as it is written.
-fn plain(value: Option<&RawValue>) -> Option<String> {
+pub(super) fn plain(value: Option<&RawValue>) -> Option<String> {
     let text = value?.get();
     Some(serde_json::from_str::<String>(text).unwrap_or_else(|_| text.to_owned()))
 }

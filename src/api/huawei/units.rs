@@ -52,6 +52,24 @@ struct Conversion {
 /// Bytes per unit of those that were looked up before.
 pub type Looked = BTreeMap<i64, u64>;
 
+/// Why a unit has no bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoBytes {
+    /// It is known to be of something else than traffic.
+    Other(String),
+    /// Nobody could say what it is.
+    Unknown(String),
+}
+
+impl NoBytes {
+    /// In words.
+    pub fn text(self) -> String {
+        match self {
+            Self::Other(text) | Self::Unknown(text) => text,
+        }
+    }
+}
+
 /// Bytes per unit; what has to be looked up is looked up once, and kept in `looked`.
 pub fn bytes(
     account: &Account,
@@ -59,25 +77,27 @@ pub fn bytes(
     measure: i64,
     looked: &mut Looked,
     until: Duration,
-) -> Result<u64, String> {
+) -> Result<u64, NoBytes> {
     if let Some((_, bytes)) = TRAFFIC.iter().find(|(id, _)| *id == measure) {
         return Ok(*bytes);
     }
     if let Some((_, what)) = OTHERS.iter().find(|(id, _)| *id == measure) {
-        return Err(format!("its unit (measure_id {measure}) is {what}"));
+        return Err(NoBytes::Other(format!("its unit (measure_id {measure}) is {what}")));
     }
     if let Some(bytes) = looked.get(&measure) {
         return Ok(*bytes);
     }
     let unknown = |why: &str| format!("its unit (measure_id {measure}) is not known: {why}");
-    let measures = measures(account, host, until).map_err(|failure| unknown(&failure.text))?;
+    let failed = |failure: Failure| NoBytes::Unknown(unknown(&failure.text));
+    let measures = measures(account, host, until).map_err(failed)?;
     let kind = measures.iter().find(|known| known.measure_id == measure).map(|known| known.measure_type);
-    let kind = kind.ok_or_else(|| unknown("the vendor does not list it"))?;
+    let kind = kind.ok_or_else(|| NoBytes::Unknown(unknown("the vendor does not list it")))?;
     if !KINDS.contains(&kind) {
-        return Err(unknown(&format!("it is of kind {kind}, which is no traffic")));
+        return Err(NoBytes::Other(unknown(&format!("it is of kind {kind}, which is no traffic"))));
     }
-    let ratios = conversions(account, host, kind, until).map_err(|failure| unknown(&failure.text))?;
-    let bytes = derive(measure, &measures, &ratios).ok_or_else(|| unknown("its name and its ratios do not agree"))?;
+    let ratios = conversions(account, host, kind, until).map_err(failed)?;
+    let bytes = derive(measure, &measures, &ratios);
+    let bytes = bytes.ok_or_else(|| NoBytes::Unknown(unknown("its name and its ratios do not agree")))?;
     looked.insert(measure, bytes);
     Ok(bytes)
 }
