@@ -38,6 +38,11 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Show what a vendor's account has, and the configuration for it
+    Discover {
+        /// A source of the configuration, or the kind: huawei
+        source: String,
+    },
     /// Send a test message to every notifier
     NotifyTest,
     /// Set what the provider shows; counting goes on from there

@@ -11,6 +11,7 @@
 //! | [`notify`] | the channels messages go to |
 //! | [`enforce`] | what tiers do |
 //! | [`store`] | the locked state file |
+//! | [`discover`] | what a vendor's account has, for those who set up |
 //! | [`host`] | the one door to the outside |
 //!
 //! Invariants: nothing leaves the machine before what it follows from is saved; a failure is told and remembered
@@ -21,6 +22,7 @@ mod calibrate;
 mod check;
 mod cli;
 mod config;
+mod discover;
 mod enforce;
 mod error;
 mod host;
@@ -104,26 +106,27 @@ fn monitor(cli: &Cli) -> ExitCode {
 }
 
 fn run(host: &Arc<dyn Host>, cli: &Cli, log: &mut Log) -> Result<Exit> {
-    let config = config::load(&**host, cli.config.as_deref(), need(&cli.command))?;
-    let store = || -> Result<FileStore> { Ok(FileStore::new(state_dir(&**host, cli, &config)?)) };
+    let load = |need| config::load(&**host, cli.config.as_deref(), need);
+    let store = |config: &Config| -> Result<FileStore> { Ok(FileStore::new(state_dir(&**host, cli, config)?)) };
+    // Only what sends uses secrets.
     match &cli.command {
-        Command::Check(args) => check(host, &store()?, &config, cli, args, log),
-        Command::Status(args) => status(&**host, &store()?, &config, args, log),
-        Command::Config { command: ConfigCommand::Check } => Ok(config_check(&**host, &config, log)),
-        Command::Config { command: ConfigCommand::Show } => print(&**host, &config::show::show(&config)),
-        Command::NotifyTest => notify_test::run(&**host, &config, log),
+        Command::Check(args) => {
+            let config = load(Need::Secrets)?;
+            check(host, &store(&config)?, &config, cli, args, log)
+        }
+        Command::Status(args) => {
+            let config = load(Need::Nothing)?;
+            status(&**host, &store(&config)?, &config, args, log)
+        }
+        Command::Config { command: ConfigCommand::Check } => Ok(config_check(&**host, &load(Need::Nothing)?, log)),
+        Command::Config { command: ConfigCommand::Show } => print(&**host, &config::show::show(&load(Need::Nothing)?)),
+        Command::Discover { source } => discover::run(&**host, cli.config.as_deref(), source, log),
+        Command::NotifyTest => notify_test::run(&**host, &load(Need::Secrets)?, log),
         Command::Calibrate(args) => {
-            let (text, exit) = calibrate::calibrate(host, &store()?, &config, args)?;
+            let config = load(Need::Nothing)?;
+            let (text, exit) = calibrate::calibrate(host, &store(&config)?, &config, args)?;
             print(&**host, &format!("{text}\n")).map(|_| exit)
         }
-    }
-}
-
-/// Only what sends uses secrets.
-fn need(command: &Command) -> Need {
-    match command {
-        Command::Check(_) | Command::NotifyTest => Need::Secrets,
-        Command::Status(_) | Command::Config { .. } | Command::Calibrate(_) => Need::Nothing,
     }
 }
 

@@ -66,6 +66,26 @@ fn what_is_printed_to_be_pasted_is_a_configuration() {
 }
 
 #[test]
+fn neither_ids_nor_the_rest_of_the_configuration_are_needed() {
+    let huawei = account();
+    let source = source_and_services(&huawei, &["pkg-1"]).replace("resource_ids = [\"pkg-1\"]\n", "");
+    let machine = server().config(&format!("language = 7\n{source}[quota.x]\nsource = \"nobody\"\n"));
+    let config = printed_config(&machine.run(&["discover", "huawei"]).exits(0));
+    assert!(config.contains("resource_ids") && config.contains("pkg-1"), "{config}");
+    machine.run(&["discover", "huawai"]).exits(2).complains("did you mean \"huawei\"");
+    machine.run(&["config", "check"]).exits(2);
+}
+
+#[test]
+fn a_server_that_may_not_be_seen_is_named_with_the_permission() {
+    let huawei = account();
+    let denied = r#"{"error":{"code":"Ecs.0003","message":"Policy doesn't allow it"}}"#;
+    huawei.always(Call::Server, Wrong::error(403, denied));
+    let run = explorer(&huawei).run(&["discover", "huawei"]).exits(3).complains("ecs:cloudServers:get");
+    assert!(printed_config(&run).contains("ecs:cloudServers:stop"), "{}", run.stdout);
+}
+
+#[test]
 fn all_pages_are_shown() {
     let huawei = Huawei::start();
     for n in 0..25 {
