@@ -7,6 +7,7 @@
 mod act;
 mod meter;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,6 +135,7 @@ struct Run<'a> {
     trace: Vec<String>,
     channels: Vec<String>,
     failed: Vec<String>,
+    ordered: BTreeSet<String>,
 }
 
 impl<'a> Run<'a> {
@@ -156,6 +158,7 @@ impl<'a> Run<'a> {
             trace: Vec::new(),
             channels,
             failed: Vec::new(),
+            ordered: BTreeSet::new(),
         })
     }
 
@@ -185,7 +188,8 @@ impl<'a> Run<'a> {
             self.withheld = Some(Withheld::Recovered);
             let kept = aside.map(|name| format!("; it is kept as {name}")).unwrap_or_default();
             self.problem("state", format!("{}{kept}", broken.why));
-            self.notices.push(Notice::broken_state(&format!("{}{kept}", broken.why), broken.from_previous));
+            let undone = self.config.actions.iter().any(|action| action.rule.lifts);
+            self.notices.push(Notice::broken_state(&format!("{}{kept}", broken.why), broken.from_previous, undone));
         }
         state
     }
@@ -289,7 +293,7 @@ impl<'a> Run<'a> {
                 state.outbox.entry(name.clone()).or_default().put(tell.item.clone());
             }
         }
-        let acts = !plan.steps.is_empty() || !plan.lifts.is_empty();
+        let acts = !plan.steps.is_empty() || !self.to_lift(state).is_empty();
         let leaves = acts || state.outbox.values().any(|outbox| !outbox.items.is_empty());
         if leaves { save(guard, state) } else { Ok(()) }
     }
@@ -440,10 +444,13 @@ impl<'a> Run<'a> {
         self.trace.append(&mut told);
         let steps = plan.steps.iter().map(|step| match step.go {
             Go::Apply => format!("would do action {:?} for {}", step.action, step.subject),
-            Go::Look => format!("would look for the effect of action {:?} for {}", step.action, step.subject),
+            Go::Look | Go::Again => {
+                format!("would look for the effect of action {:?} for {}", step.action, step.subject)
+            }
         });
         self.trace.extend(steps);
-        self.trace.extend(plan.lifts.iter().map(|key| format!("would undo {key}")));
+        let lifts = self.to_lift(state);
+        self.trace.extend(lifts.iter().map(|thing| format!("would undo what was done to {thing}")));
     }
 }
 

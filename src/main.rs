@@ -123,7 +123,7 @@ fn run(host: &Arc<dyn Host>, cli: &Cli, log: &mut Log) -> Result<Exit> {
         Command::Discover { source } => discover::run(&**host, cli.config.as_deref(), source, log),
         Command::NotifyTest => notify_test::run(&**host, &load(Need::Secrets)?, log),
         Command::Calibrate(args) => {
-            let config = load(Need::Nothing)?;
+            let config = load(Need::Sources)?;
             let (text, exit) = calibrate::calibrate(host, &store(&config)?, &config, args)?;
             print(&**host, &format!("{text}\n")).map(|_| exit)
         }

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::quota::instant::Instant;
 use crate::quota::message::tier_name;
 use crate::quota::policy::{View, due_again};
-use crate::quota::state::{Held, Row as Memory, SourceState, State};
+use crate::quota::state::{Claim, Held, Row as Memory, SourceState, State};
 use crate::quota::zone::Zone;
 
 pub use nagios::{Service, nagios};
@@ -30,7 +30,7 @@ pub fn document(config: &Config, state: &State, now: Instant) -> Value {
         state.outbox.iter().filter_map(|(name, outbox)| pending(name, outbox, &config.zone)).collect();
     let problem = |(key, problem): (&String, &crate::quota::state::Problem)| json!({"about": key, "text": problem.text, "since": rfc3339(&config.zone, problem.since)});
     let problems: Vec<Value> = state.problems.iter().map(problem).collect();
-    let held: Vec<Value> = state.held.values().map(|held| self::held(held, &config.zone)).collect();
+    let held: Vec<Value> = state.held.iter().flat_map(|(thing, held)| self::held(thing, held, &config.zone)).collect();
     json!({
         "version": VERSION,
         "at": rfc3339(&config.zone, now),
@@ -139,14 +139,20 @@ fn actions(row: &Row<'_>, time: &dyn Fn(Instant) -> String) -> Vec<Value> {
     actions
 }
 
-fn held(held: &Held, zone: &Zone) -> Value {
-    json!({
-        "action": held.action,
-        "quota": held.quota,
-        "source": held.source,
-        "subject": held.subject,
-        "since": rfc3339(zone, held.since),
-    })
+/// What was done and is to be undone, once for each quota that needs it.
+fn held(thing: &str, held: &Held, zone: &Zone) -> Vec<Value> {
+    let claim = |claim: &Claim| {
+        json!({
+            "action": held.action,
+            "thing": thing,
+            "quota": claim.quota,
+            "source": claim.source,
+            "subject": claim.subject,
+            "since": rfc3339(zone, held.since),
+            "lifting": held.lifting.as_ref().map(|order| rfc3339(zone, order.at)),
+        })
+    };
+    held.claims.iter().map(claim).collect()
 }
 
 fn pending(name: &str, outbox: &crate::quota::state::Outbox, zone: &Zone) -> Option<Value> {
@@ -170,6 +176,11 @@ pub fn remarks(config: &Config, state: &State, now: Instant) -> Vec<String> {
             let since = crate::quota::message::local(&config.zone, oldest);
             remarks.push(format!("pending: {} for notifier {name:?}, since {since}", outbox.items.len()));
         }
+    }
+    for (thing, held) in &state.held {
+        let since = crate::quota::message::local(&config.zone, held.since);
+        let lifting = if held.lifting.is_some() { ", being undone" } else { "" };
+        remarks.push(format!("held: {thing} by action {:?}, since {since}{lifting}", held.action));
     }
     if let Some(at) = state.clock.at
         && due_again(at, std::time::Duration::from_secs(86_400), now)

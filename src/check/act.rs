@@ -1,14 +1,16 @@
 //! Does what is due, and records what became of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Run, save};
 use crate::config::NamedAction;
 use crate::enforce::{Order, Outcome};
 use crate::error::Result;
-use crate::quota::message::{self, Notice};
+use crate::quota::lift;
+use crate::quota::message::{self, Notice, Off};
 use crate::quota::policy::{ActionRule, DAY, Effect, Go, Plan, Quota, Step, TRIES, Tier, View, due_again};
-use crate::quota::state::{Deed, Held, State, Status};
+use crate::quota::state::{Claim, Deed, Held, Lifting, State, Status};
 use crate::quota::text::Item;
 use crate::store::Guard;
 
@@ -21,15 +23,21 @@ impl Run<'_> {
         for step in steps {
             self.step(guard, state, step)?;
         }
-        for key in &plan.lifts {
-            self.lift(guard, state, key)?;
+        for thing in self.to_lift(state) {
+            self.lift(guard, state, &thing)?;
         }
         Ok(())
     }
 
+    /// What is to be undone now.
+    pub(super) fn to_lift(&self, state: &State) -> Vec<String> {
+        let thing = |action: &NamedAction| Some((action.rule.name.clone(), action.action.thing()?));
+        lift::due(&self.context(), state, &self.config.actions.iter().filter_map(thing).collect())
+    }
+
     fn step(&mut self, guard: &mut dyn Guard, state: &mut State, step: &Step) -> Result<()> {
         let config = self.config;
-        let (quota, tier) = (&config.quotas[step.quota], &config.quotas[step.quota].tiers[step.tier]);
+        let quota = &config.quotas[step.quota];
         let Some(action) = config.actions.iter().find(|action| action.rule.name == step.action) else {
             return Ok(());
         };
@@ -37,45 +45,79 @@ impl Run<'_> {
             self.problem(&step_key(step, quota), format!("action {:?}: no time left in this run", step.action));
             return Ok(());
         };
-        let held_before = state.held.contains_key(&held_key(step, quota));
-        if step.go == Go::Apply {
-            self.hold(state, step, action);
+        if step.go != Go::Apply && self.locks_key(state, &quota.source) {
+            return Ok(());
         }
+        match step.go {
+            Go::Apply => self.apply(guard, state, step, action, timeout),
+            Go::Look | Go::Again => {
+                let outcome = self.order(state, step, action, timeout, false);
+                self.conclude(state, step, action, outcome);
+                save(guard, state)
+            }
+        }
+    }
+
+    fn apply(
+        &mut self,
+        guard: &mut dyn Guard,
+        state: &mut State,
+        step: &Step,
+        action: &NamedAction,
+        timeout: Duration,
+    ) -> Result<()> {
+        let config = self.config;
+        let (quota, tier) = (&config.quotas[step.quota], &config.quotas[step.quota].tiers[step.tier]);
+        let thing = action.action.thing();
+        let is_new = thing.as_ref().filter(|_| action.rule.lifts).is_some_and(|thing| self.claim(state, step, thing));
         let Some(deed) = deed_mut(state, quota, tier, step) else { return Ok(()) };
-        if step.go == Go::Apply {
-            deed.status = Status::Started;
-            deed.at = self.clock.now;
-            deed.tries += 1;
-            deed.machine = Some(self.machine.clone());
-        }
+        let unheeded = deed.status == Status::Started;
+        deed.status = Status::Started;
+        deed.at = self.clock.now;
+        deed.tries += 1;
+        deed.machine = Some(self.machine.clone());
+        deed.job = None;
         let tries = deed.tries;
-        if step.go == Go::Apply {
-            save(guard, state)?;
-        }
-        let outcome = self.order(state, step, action, timeout);
-        if step.go == Go::Apply && !held_before && let_go(&outcome, tries) {
-            state.held.remove(&held_key(step, quota));
+        save(guard, state)?;
+        let outcome = self.order(state, step, action, timeout, unheeded);
+        if let Some(thing) = thing {
+            let nothing = matches!(outcome, Outcome::Unneeded | Outcome::Postponed { .. } | Outcome::Failed { .. });
+            if is_new && nothing && tries == 1 {
+                state.held.remove(&thing);
+            } else if !nothing {
+                self.reclaim(state, step, &thing);
+                self.ordered.insert(thing);
+            }
         }
         self.conclude(state, step, action, outcome);
         save(guard, state)?;
-        if step.go == Go::Apply && action.rule.effect == Effect::ServerOff {
+        if action.rule.effect == Effect::ServerOff {
             self.follow(guard, state, step, action, self.host.elapsed() + timeout)?;
         }
         Ok(())
     }
 
     /// Has the action done or looked for.
-    fn order(&self, state: &mut State, step: &Step, action: &NamedAction, timeout: Duration) -> Outcome {
+    fn order(
+        &self,
+        state: &mut State,
+        step: &Step,
+        action: &NamedAction,
+        timeout: Duration,
+        unheeded: bool,
+    ) -> Outcome {
         let (quota, tier) = (&self.config.quotas[step.quota], &self.config.quotas[step.quota].tiers[step.tier]);
         let deed = deed_mut(state, quota, tier, step);
-        let (tries, job) = deed.map_or((0, None), |deed| (deed.tries, deed.job.clone()));
+        let job = deed.and_then(|deed| deed.job.clone());
         let mut facts = step.facts.clone();
         facts.push(("NETQUOTA_HOST".into(), self.config.host_name.clone()));
         let withheld = &self.config.withheld;
-        let order = Order { facts: &facts, withheld, timeout, tries, job: job.as_deref(), only_look: false };
+        // Two tiers or quotas may want the same of the same thing.
+        let only_look = action.action.thing().is_some_and(|thing| self.ordered.contains(&thing));
+        let order = Order { facts: &facts, withheld, timeout, unheeded, job: job.as_deref(), only_look };
         match step.go {
             Go::Apply => action.action.apply(&**self.host, &order),
-            Go::Look => action.action.look(&**self.host, &order),
+            Go::Look | Go::Again => action.action.look(&**self.host, &order),
         }
     }
 
@@ -98,7 +140,7 @@ impl Run<'_> {
             if !taken || left < PAUSE {
                 return Ok(());
             }
-            match self.order(state, &step, action, left) {
+            match self.order(state, &step, action, left, false) {
                 Outcome::Issued { .. } => self.host.sleep(PAUSE),
                 Outcome::Unseen { .. } => return Ok(()),
                 outcome => {
@@ -117,23 +159,32 @@ impl Run<'_> {
         (left >= least).then(|| action.action.timeout().min(left))
     }
 
-    /// Notes, before it is done, what will have to be undone.
-    fn hold(&self, state: &mut State, step: &Step, action: &NamedAction) {
+    /// Notes, before it is done, what will have to be undone, and for whom; whether nothing was done to it before.
+    fn claim(&self, state: &mut State, step: &Step, thing: &str) -> bool {
         let quota = &self.config.quotas[step.quota];
-        let tier = &quota.tiers[step.tier].key;
-        let Some(period) = row_period(state, quota, step).filter(|_| action.rule.lifts) else { return };
-        let held = state.held.entry(held_key(step, quota)).or_insert_with(|| Held {
-            action: step.action.clone(),
-            quota: quota.name.clone(),
-            source: quota.source.clone(),
-            subject: step.subject.clone(),
-            tier: tier.clone(),
-            period,
-            since: self.clock.now,
-            lifting: None,
-        });
-        // What is still off from the period before is now off for this one.
-        (held.period, held.tier, held.lifting) = (period, tier.clone(), None);
+        let Some(period) = row_period(state, quota, step) else { return false };
+        let (source, subject) = (quota.source.clone(), step.subject.clone());
+        let claim = Claim { quota: quota.name.clone(), source, subject, period };
+        let is_new = !state.held.contains_key(thing);
+        let now = self.clock.now;
+        let (action, claims) = (step.action.clone(), Vec::new());
+        let fresh = || Held { action, since: now, ordered: now, claims, lifting: None };
+        let held = state.held.entry(thing.to_owned()).or_insert_with(fresh);
+        if !held.claims.iter().any(|known| (&known.quota, &known.subject) == (&claim.quota, &claim.subject)) {
+            held.claims.push(claim);
+        }
+        is_new
+    }
+
+    /// It was ordered for the period that runs; what had been off before stays a matter of the period it was done in.
+    fn reclaim(&self, state: &mut State, step: &Step, thing: &str) {
+        let quota = &self.config.quotas[step.quota];
+        let period = row_period(state, quota, step);
+        let Some((held, period)) = state.held.get_mut(thing).zip(period) else { return };
+        (held.ordered, held.lifting) = (self.clock.now, None);
+        for claim in held.claims.iter_mut().filter(|claim| claim.quota == quota.name && claim.subject == step.subject) {
+            claim.period = period;
+        }
     }
 
     fn conclude(&mut self, state: &mut State, step: &Step, action: &NamedAction, outcome: Outcome) {
@@ -141,13 +192,16 @@ impl Run<'_> {
         let tier = &quota.tiers[step.tier];
         let Some(deed) = deed_mut(state, quota, tier, step) else { return };
         match outcome {
+            Outcome::Done { .. } | Outcome::Unneeded if step.go == Go::Again => deed.at = self.clock.now,
+            _ if step.go == Go::Again => drop(deeds_mut(state, quota, tier, step).map(|d| d.remove(&step.action))),
             Outcome::Done { output } => {
                 (deed.status, deed.output) = (Status::Done, self.redact(&output));
-                self.tell_done(state, step, &action.rule);
+                self.tell_done(state, step, action, Off::Now);
             }
             Outcome::Unneeded => {
+                let off = if deed.tries > 1 { Off::Now } else { Off::Already };
                 deed.status = Status::Done;
-                self.tell_done(state, step, &action.rule);
+                self.tell_done(state, step, action, off);
             }
             Outcome::Issued { .. } if step.go == Go::Look && deed.went_down(&self.machine, self.clock.now) => {
                 deed.status = Status::Done;
@@ -206,10 +260,12 @@ impl Run<'_> {
     }
 
     /// What nobody sees by himself is told.
-    fn tell_done(&mut self, state: &mut State, step: &Step, action: &ActionRule) {
-        if action.effect == Effect::ServerOff {
-            self.put(state, step, |run, view| message::server_off(&run.context(), view, action));
+    fn tell_done(&mut self, state: &mut State, step: &Step, action: &NamedAction, off: Off) {
+        if action.rule.effect != Effect::ServerOff {
+            return;
         }
+        let held = action.action.thing().is_some_and(|thing| state.held.contains_key(&thing));
+        self.put(state, step, |run, view| message::server_off(&run.context(), view, &action.rule, off, held));
     }
 
     fn put(&mut self, state: &mut State, step: &Step, item: impl Fn(&Self, &View<'_>) -> Item) {
@@ -220,60 +276,79 @@ impl Run<'_> {
         self.put_all(state, &item);
     }
 
-    /// Undoes what was done. It is asked for again only after a while: what was accepted takes its time.
-    fn lift(&mut self, guard: &mut dyn Guard, state: &mut State, key: &str) -> Result<()> {
+    /// Undoes what was done. It is ordered again only after a while: what was accepted takes its time.
+    fn lift(&mut self, guard: &mut dyn Guard, state: &mut State, thing: &str) -> Result<()> {
         let now = self.clock.now;
-        let Some(held) = state.held.get_mut(key) else { return Ok(()) };
-        let Some(action) = self.config.actions.iter().find(|action| action.rule.name == held.action) else {
-            let notice = Notice::forsaken(held);
-            state.held.remove(key);
-            self.notices.push(notice);
+        let locked = |claim: &Claim| self.locks_key(state, &claim.source);
+        let Some(held) = state.held.get(thing).filter(|held| !held.claims.iter().any(locked)) else { return Ok(()) };
+        let same = |action: &&NamedAction| action.rule.lifts && action.action.thing().as_deref() == Some(thing);
+        let Some(action) = self.config.actions.iter().find(same) else {
+            self.notices.push(Notice::forsaken(thing, held));
+            state.held.remove(thing);
             self.keep_notices(state);
             return save(guard, state);
         };
-        let Some(timeout) = self.time_for(action) else { return Ok(()) };
-        let asked = held.lifting;
-        let only_look = asked.is_some_and(|asked| !due_again(asked, action.rule.retry_after, now));
+        let Some(timeout) = self.time_for(action) else {
+            self.problem(&format!("lift/{thing}"), format!("{thing}: no time left in this run to undo it"));
+            return Ok(());
+        };
+        let before = held.lifting.clone();
+        let only_look = before.as_ref().is_some_and(|order| !due_again(order.at, AGAIN, now));
         if !only_look {
-            held.lifting = Some(now);
+            let tries = before.as_ref().map_or(0, |order| order.tries) + 1;
+            let lifting = Some(Lifting { at: now, tries, job: None });
+            state.held.entry(thing.to_owned()).and_modify(|held| held.lifting = lifting);
             save(guard, state)?;
         }
-        let withheld = &self.config.withheld;
-        let order = Order { facts: &[], withheld, timeout, tries: 1, job: None, only_look };
+        let job = before.as_ref().and_then(|order| order.job.as_deref()).filter(|_| only_look);
+        let order = Order { facts: &[], withheld: &self.config.withheld, timeout, unheeded: false, job, only_look };
         let outcome = action.action.lift(&**self.host, &order);
-        self.lifted(state, key, asked.is_some(), outcome);
+        self.lifted(state, thing, before.is_some(), outcome);
         save(guard, state)
     }
 
-    fn lifted(&mut self, state: &mut State, key: &str, asked: bool, outcome: Outcome) {
-        let Some(held) = state.held.get_mut(key) else { return };
-        let why = match outcome {
-            Outcome::Done { .. } => {
-                self.notices.push(Notice::lifted(held));
-                drop(state.held.remove(key));
+    fn lifted(&mut self, state: &mut State, thing: &str, ordered: bool, outcome: Outcome) {
+        let now = self.clock.now;
+        let Some(held) = state.held.get_mut(thing) else { return };
+        let trouble = match outcome {
+            // What was ordered a short while ago may still come about.
+            Outcome::Done { .. } | Outcome::Unneeded if !due_again(held.ordered, AGAIN, now) => {
+                return held.lifting = None;
+            }
+            Outcome::Done { .. } | Outcome::Unneeded => {
+                self.notices.extend(ordered.then(|| Notice::lifted(thing, held)));
+                state.held.remove(thing);
                 return self.keep_notices(state);
             }
-            Outcome::Unneeded => {
-                self.notices.extend(asked.then(|| Notice::lifted(held)));
-                drop(state.held.remove(key));
-                return self.keep_notices(state);
+            Outcome::Issued { job, .. } => {
+                let tries = held.lifting.as_mut().map_or(0, |order| {
+                    order.job = job.or(order.job.take());
+                    order.tries
+                });
+                (tries > 1).then(|| format!("ordered {tries} times, and it is still off"))
             }
-            Outcome::Issued { .. } => return,
-            Outcome::Unseen { why } => self.redact(&why),
+            Outcome::Unseen { why } => Some(self.redact(&why)),
             Outcome::Postponed { why } | Outcome::Failed { why } => {
                 held.lifting = None;
-                self.redact(&why)
+                Some(self.redact(&why))
             }
         };
-        let notice = Notice::not_lifted(held, &why);
-        self.problem(&notice.key, format!("{key}: {}", why.lines().next().unwrap_or_default()));
-        if state.warned.get(&notice.key).is_none_or(|told| due_again(*told, DAY, self.clock.now)) {
-            state.warned.insert(notice.key.clone(), self.clock.now);
-            self.notices.push(notice);
-            self.keep_notices(state);
+        if let Some(why) = trouble {
+            self.not_lifted(state, thing, &why);
         }
     }
+
+    fn not_lifted(&mut self, state: &mut State, thing: &str, why: &str) {
+        let Some(held) = state.held.get(thing) else { return };
+        let notice = Notice::not_lifted(thing, held, why);
+        self.problem(&notice.key, format!("{thing}: {}", why.lines().next().unwrap_or_default()));
+        self.tell_daily(state, notice);
+        self.keep_notices(state);
+    }
 }
+
+/// How long an order is given to come about before it is given again.
+const AGAIN: Duration = Duration::from_secs(600);
 
 /// An action that may take long is not started with less than this left: cut short, it would count as failed.
 const LEAST: Duration = Duration::from_secs(10);
@@ -285,22 +360,22 @@ fn step_key(step: &Step, quota: &Quota) -> String {
     format!("action/{}/{}/{}", step.action, quota.name, step.subject)
 }
 
-fn held_key(step: &Step, quota: &Quota) -> String {
-    Held::key(&step.action, &quota.name, &step.subject)
-}
-
-/// Whether the first try has changed nothing, so that there is nothing to undo.
-fn let_go(outcome: &Outcome, tries: u32) -> bool {
-    tries == 1 && matches!(outcome, Outcome::Unneeded | Outcome::Postponed { .. } | Outcome::Failed { .. })
-}
-
 fn row_period(state: &State, quota: &Quota, step: &Step) -> Option<crate::quota::instant::Instant> {
     let source = state.sources.get(&quota.source)?;
     let (_, subject) = quota.rows(source).into_iter().find(|(name, _)| *name == step.subject)?;
     Some(subject.rows.get(&quota.row_key)?.period)
 }
 
-fn deed_mut<'s>(state: &'s mut State, quota: &Quota, tier: &Tier, step: &Step) -> Option<&'s mut Deed> {
+fn deeds_mut<'s>(
+    state: &'s mut State,
+    quota: &Quota,
+    tier: &Tier,
+    step: &Step,
+) -> Option<&'s mut BTreeMap<String, Deed>> {
     let subject = quota.subject_mut(state.sources.get_mut(&quota.source)?, &step.subject)?;
-    subject.rows.get_mut(&quota.row_key)?.tiers.get_mut(&tier.key)?.deeds.get_mut(&step.action)
+    Some(&mut subject.rows.get_mut(&quota.row_key)?.tiers.get_mut(&tier.key)?.deeds)
+}
+
+fn deed_mut<'s>(state: &'s mut State, quota: &Quota, tier: &Tier, step: &Step) -> Option<&'s mut Deed> {
+    deeds_mut(state, quota, tier, step)?.get_mut(&step.action)
 }

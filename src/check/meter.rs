@@ -9,7 +9,7 @@ use crate::quota::health::Checkup;
 use crate::quota::instant::Instant;
 use crate::quota::message::{self, Notice};
 use crate::quota::meter::{Figure, Identity, Reading, Readings, SubjectProblem};
-use crate::quota::package::Package;
+use crate::quota::package::{Doubt, Package};
 use crate::quota::policy::{DAY, Quota, due_again};
 use crate::quota::state::{SourceState, State, Subject};
 use crate::sources::{Said, Trouble};
@@ -28,15 +28,17 @@ impl Run<'_> {
         let now = self.clock.now;
         let memory = state.sources.entry(source.name.clone()).or_default();
         memory.asked = Some(now);
-        let refused = answer.as_ref().is_err_and(|trouble| trouble.refused);
-        memory.refusals = if refused { memory.refusals + 1 } else { 0 };
+        memory.refusals = match &answer {
+            Ok(Readings { refused: false, .. }) => 0,
+            Err(Trouble { refused: false, .. }) => memory.refusals,
+            _ => memory.refusals + 1,
+        };
         let zone = &self.config.zone;
         let show = |at| message::local(zone, at);
         let checkup = Checkup { source: &source.name, problem_after: source.problem_after, now, show: &show };
         let quotas: Vec<&Quota> = self.config.quotas.iter().filter(|quota| quota.source == source.name).collect();
         let answer = answer.map_err(|trouble| trouble.text);
-        let answer =
-            answer.map(|readings| sift(with_the_gone(readings, memory, source, now), memory, &quotas, now, &show));
+        let answer = answer.map(|readings| sift(with_the_gone(readings, memory, source, now), memory, now, &show));
         self.notices.extend(checkup.examine(memory, &answer));
         let mut oddities = Vec::new();
         match &answer {
@@ -68,16 +70,21 @@ impl Run<'_> {
 
     /// Told at most once a day, and a problem each time.
     fn odd(&mut self, state: &mut State, source: &str, oddity: &Oddity) {
-        let now = self.clock.now;
         let notice = match oddity {
             Oddity::Renewed { subject, id } => {
-                self.notices.push(Notice::renewed(source, subject, id));
-                return;
+                let notice = Notice::renewed(source, subject, id);
+                return self.tell_daily(state, notice);
             }
             Oddity::Fell { subject, narrow } => Notice::fell(source, subject, *narrow),
             Oddity::Implausible { subject, flow } => Notice::implausible(source, subject, flow.rx.max(flow.tx)),
         };
         self.problems.push((notice.key.clone(), format!("source {source:?}: {}", notice.text())));
+        self.tell_daily(state, notice);
+    }
+
+    /// Tells what may be so for long at most once a day.
+    pub(super) fn tell_daily(&mut self, state: &mut State, notice: Notice) {
+        let now = self.clock.now;
         if state.warned.get(&notice.key).is_none_or(|told| due_again(*told, DAY, now)) {
             state.warned.insert(notice.key.clone(), now);
             self.notices.push(notice);
@@ -101,37 +108,27 @@ fn trace(source: &str, reading: &Reading) -> String {
 }
 
 /// Leaves out the answers that are not believed, each with its reason; one whose period has ended is told of, too.
-fn sift(
-    mut readings: Readings,
-    memory: &SourceState,
-    quotas: &[&Quota],
-    now: Instant,
-    show: &dyn Fn(Instant) -> String,
-) -> Readings {
+fn sift(mut readings: Readings, memory: &SourceState, now: Instant, show: &dyn Fn(Instant) -> String) -> Readings {
     let mut problems = Vec::new();
     readings.readings.retain(|reading| {
         let Figure::Package(package) = &reading.figure else { return true };
-        let looking: Vec<&Quota> =
-            quotas.iter().copied().filter(|q| q.rule.is_provider() && !q.pool && q.selects(&reading.subject)).collect();
-        let known = memory.subjects.get(&reading.subject).and_then(|subject| {
-            subject.ledgers.iter().find(|(_, ledger)| ledger.total.is_some()).map(|(_, ledger)| ledger)
-        });
-        let doubt = package.doubt(known, &looking, now);
-        let ended = package.period.end.filter(|end| *end <= now);
-        problems.extend(ended.filter(|_| doubt.is_none()).map(|end| SubjectProblem {
-            expected: Some(end),
-            ..SubjectProblem::now(
-                &reading.subject,
-                format!(
-                    "{:?} awaits renewal: its period ended at {}; unless it is renewed, traffic is charged by use",
-                    reading.subject,
-                    show(end)
-                ),
-            )
-        }));
-        problems.extend(
-            doubt.as_ref().map(|why| SubjectProblem::now(&reading.subject, format!("{:?}: {why}", reading.subject))),
-        );
+        let name = &reading.subject;
+        let known = memory.subjects.get(name).and_then(Subject::account);
+        let doubt = package.doubt(known, now);
+        let awaits = |since: Instant, why: String| {
+            let text = format!("{name:?} awaits renewal: {why}");
+            SubjectProblem { expected: Some(since), ..SubjectProblem::now(name, text) }
+        };
+        match (&doubt, package.period.end.filter(|end| *end <= now)) {
+            (Some(Doubt::Wrong(why)), _) => problems.push(SubjectProblem::now(name, format!("{name:?}: {why}"))),
+            (Some(Doubt::Early), _) => {
+                let why =
+                    format!("its period began at {}, its amount is still the last one's", show(package.period.start));
+                problems.push(awaits(package.period.start, why));
+            }
+            (None, Some(end)) => problems.push(awaits(end, format!("its period ended at {}", show(end)))),
+            (None, None) => {}
+        }
         doubt.is_none()
     });
     readings.problems.extend(problems);

@@ -20,6 +20,7 @@ pub struct Findings<'a> {
     errors: RefCell<Vec<(usize, String)>>,
     warnings: RefCell<Vec<String>>,
     shown: RefCell<Vec<Shown>>,
+    unusable: RefCell<BTreeSet<(&'static str, String)>>,
 }
 
 /// One value in force, as `config show` prints it.
@@ -37,7 +38,14 @@ pub struct Shown {
 impl<'a> Findings<'a> {
     /// For the file's name and text.
     pub fn new(file: &'a str, text: &'a str) -> Self {
-        Self { file, text, errors: RefCell::default(), warnings: RefCell::default(), shown: RefCell::default() }
+        Self {
+            file,
+            text,
+            errors: RefCell::default(),
+            warnings: RefCell::default(),
+            shown: RefCell::default(),
+            unusable: RefCell::default(),
+        }
     }
 
     /// An error at a place of the text. `key` is the dotted path.
@@ -45,6 +53,16 @@ impl<'a> Findings<'a> {
         let line = self.line(span.start);
         let colon = if key.is_empty() { "" } else { ": " };
         self.errors.borrow_mut().push((line, format!("{}:{line}: {key}{colon}{}", self.file, text.as_ref())));
+    }
+
+    /// Notes that a table of a kind has errors of its own: what refers to it has none because of that.
+    pub fn unusable(&self, of: &'static str, name: &str) {
+        self.unusable.borrow_mut().insert((of, name.into()));
+    }
+
+    /// Whether a table of a kind has errors of its own; without a name, whether any has.
+    pub fn is_unusable(&self, of: &'static str, name: Option<&str>) -> bool {
+        self.unusable.borrow().iter().any(|(kind, known)| *kind == of && name.is_none_or(|name| known == name))
     }
 
     /// Something worth knowing that stops nothing.

@@ -187,6 +187,7 @@ fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
     let (state_dir, log_file) = (root.opt("state_dir", path), root.opt("log_file", path));
     let (host_name, public_address) = read_host(host, root.table("host"));
     let sources = read_sources(root, keeper);
+    keeper.after_sources();
     let notifiers = read_notifiers(root, keeper);
     let actions = read_actions(root, &accounts(&sources));
     let quotas = quotas::read(root, &quotas::Known::new(host, &zone, &sources, &notifiers, &actions));
@@ -311,6 +312,7 @@ fn accounts(sources: &[NamedSource]) -> Accounts {
 }
 
 fn read_source(name: String, fields: Fields<'_>, keeper: &Keeper<'_>) -> Option<NamedSource> {
+    let findings = fields.findings();
     let open = kind(&name, &fields, sources::SOURCES);
     let every = fields.opt("every", fields::Value::duration);
     let problem_after = fields.or("problem_after", Duration::from_secs(3600), "\"1 h\"", fields::Value::duration);
@@ -318,7 +320,11 @@ fn read_source(name: String, fields: Fields<'_>, keeper: &Keeper<'_>) -> Option<
     if open.is_some() {
         fields.finish();
     }
-    Some(NamedSource { name, every, problem_after, source: source?? })
+    let Some(source) = source.flatten() else {
+        findings.unusable("source", &name);
+        return None;
+    };
+    Some(NamedSource { name, every, problem_after, source })
 }
 
 fn read_notifiers(root: &Fields<'_>, keeper: &Keeper<'_>) -> Vec<Channel> {
@@ -346,6 +352,7 @@ fn read_actions(root: &Fields<'_>, accounts: &Accounts) -> Vec<NamedAction> {
 }
 
 fn read_action(name: String, fields: Fields<'_>, accounts: &Accounts) -> Option<NamedAction> {
+    let findings = fields.findings();
     let open = kind(&name, &fields, enforce::ACTIONS);
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     let boot_grace = fields.or("boot_grace", minutes(15), "\"15 min\"", fields::Value::duration);
@@ -356,7 +363,10 @@ fn read_action(name: String, fields: Fields<'_>, accounts: &Accounts) -> Option<
     if open.is_some() {
         fields.finish();
     }
-    let action = action??;
+    let Some(action) = action.flatten() else {
+        findings.unusable("action", &name);
+        return None;
+    };
     let rule = ActionRule {
         name,
         effect: action.effect(),

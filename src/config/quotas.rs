@@ -72,7 +72,7 @@ fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quo
         other => Err(format!("{other} is neither 1000 nor 1024")),
     });
     let rule = read_rule(&fields, known, packages.is_some());
-    let allowance = read_allowance(&fields, base, rule.as_ref());
+    let allowance = read_allowance(&fields, base, rule.as_ref().filter(|_| source.is_some()));
     let patterns = |key| fields.opt(key, |value| not_empty(value.texts()?)).unwrap_or_default();
     let (subjects, exclude) = (patterns("subjects"), patterns("exclude"));
     let pool = fields.or("pool", false, "false", Value::boolean);
@@ -148,6 +148,13 @@ fn check_names(fields: &Fields<'_>, names: &[String], key: &str, ids: &[String])
 fn check_shutdown(fields: &Fields<'_>, quota: &Quota) {
     let several = quota.packages.iter().flatten().filter(|id| quota.selects(id)).count() > 1;
     let here = |tier: &Tier| tier.actions.iter().any(|action| action.effect == Effect::Restart);
+    let server = |tier: &Tier| tier.actions.iter().any(|action| action.effect == Effect::ServerOff);
+    if several && !quota.pool && quota.tiers.iter().any(server) {
+        let name = &quota.name;
+        fields.findings().warn(format!(
+            "quota {name:?}: each of several packages stops the same server: pool = true, or a quota for each of them?"
+        ));
+    }
     if several && !quota.pool && quota.tiers.iter().any(here) {
         fields.error(
             "a shutdown of this machine for one of several packages: set pool = true, or name one package in subjects",
@@ -161,8 +168,17 @@ const COUNTS: &[(&str, Count)] =
 fn read_source<'a>(fields: &Fields<'_>, known: &Known<'a>) -> Option<&'a NamedSource> {
     let names: Vec<&str> = known.sources.iter().map(|source| source.name.as_str()).collect();
     let found = |name: &str| known.sources.iter().find(|source| source.name == name);
+    // One that has errors of its own is there all the same.
+    let unusable = |name| fields.findings().is_unusable("source", name);
     if fields.has("source") {
-        return found(&fields.opt("source", |value| resolve(value.text()?, &names))?);
+        let name = fields.opt("source", |value| match value.text()? {
+            name if unusable(Some(name)) => Ok(name.to_owned()),
+            name => resolve(name, &names),
+        })?;
+        return found(&name);
+    }
+    if unusable(None) {
+        return None;
     }
     let only = if let [only] = names[..] { only } else { "interface" };
     if !names.contains(&only) {
@@ -352,8 +368,11 @@ impl Draft {
             .collect();
         let Quota { source, count, allowance, rule_key, pool, subjects, exclude, .. } = quota;
         let allowance = allowance.map_or_else(|| "provider".into(), |bytes| bytes.to_string());
+        // Other packages in a pool make another sum of it.
+        let pooled: Vec<&String> = quota.packages.iter().flatten().filter(|id| *pool && quota.selects(id)).collect();
+        let pooled = if pooled.is_empty() { String::new() } else { format!(" {pooled:?}") };
         let definition = format!(
-            "{source} {count:?} {allowance} {rule_key} {pool} {subjects:?} {exclude:?} {} {settings:?}",
+            "{source} {count:?} {allowance} {rule_key} {pool} {subjects:?} {exclude:?}{pooled} {} {settings:?}",
             tier.key
         );
         tier.definition = fingerprint(&definition);
@@ -420,12 +439,13 @@ fn full(value: &Value<'_>, limits: &Limits<'_>) -> Option<Draft> {
         repeat => Ok(repeat),
     });
     let notify = fields.opt("notify", |value| all(&value.texts()?, |name| resolve(name, &limits.known.notifiers)));
-    let actions = fields.opt("actions", |value| {
+    let actions: Option<Vec<ActionRule>> = fields.opt("actions", |value| {
         let names = value.texts()?;
         if let Some(twice) = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)) {
             return Err(format!("{:?} stands there twice", twice.1));
         }
-        all(&names, |name| action(name, limits.known))
+        let usable = names.iter().filter(|name| !fields.findings().is_unusable("action", Some(name)));
+        usable.map(|name| action(name, limits.known)).collect()
     });
     if actions.as_ref().is_some_and(|list| !list.is_empty()) && fields.has("exhausted_within") {
         fields.error_at("actions", "a tier of exhausted_within takes no actions: it is a forecast");

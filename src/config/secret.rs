@@ -1,6 +1,6 @@
 //! Secrets of the configuration: a text, or where it is kept. Resolved only by the commands that use them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 
 use super::fields::{Fields, Value};
@@ -15,6 +15,8 @@ const CREDENTIALS: &str = "/etc/netquota/credentials";
 pub enum Need {
     /// The command uses them: one that cannot be had is an error.
     Secrets,
+    /// It reads, and sends nothing: only those of the sources.
+    Sources,
     /// It does not: they stay where they are.
     Nothing,
 }
@@ -22,7 +24,7 @@ pub enum Need {
 /// Reads secrets, and remembers what to be careful about.
 pub struct Keeper<'h> {
     host: &'h dyn Host,
-    need: Need,
+    need: Cell<Need>,
     /// Environment variables that hold secrets: withheld from commands.
     pub variables: RefCell<Vec<String>>,
     /// Whether one is written into the file itself.
@@ -34,7 +36,20 @@ pub struct Keeper<'h> {
 impl<'h> Keeper<'h> {
     /// Nothing found yet.
     pub fn new(host: &'h dyn Host, need: Need) -> Self {
-        Self { host, need, variables: RefCell::default(), literal: RefCell::default(), secrets: RefCell::default() }
+        Self {
+            host,
+            need: Cell::new(need),
+            variables: RefCell::default(),
+            literal: RefCell::default(),
+            secrets: RefCell::default(),
+        }
+    }
+
+    /// The sources are read: what comes now is used only by commands that send.
+    pub fn after_sources(&self) {
+        if self.need.get() == Need::Sources {
+            self.need.set(Need::Nothing);
+        }
     }
 
     /// The secret under a key that must be there. Unresolved ones are empty.
@@ -103,7 +118,7 @@ impl<'h> Keeper<'h> {
 
     fn env(&self, name: &str) -> Result<Secret, String> {
         self.variables.borrow_mut().push(name.into());
-        if self.need == Need::Nothing {
+        if self.need.get() == Need::Nothing {
             return Ok(Secret::new(String::new()));
         }
         let text = self.host.env(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
@@ -111,7 +126,7 @@ impl<'h> Keeper<'h> {
     }
 
     fn file(&self, path: &Path) -> Result<Secret, String> {
-        if self.need == Need::Nothing {
+        if self.need.get() == Need::Nothing {
             return Ok(Secret::new(String::new()));
         }
         let text = self.host.read(path).map_err(|error| error.to_string())?;

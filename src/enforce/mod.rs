@@ -27,6 +27,10 @@ pub trait Action: Send + Sync {
     fn retry_after(&self) -> Option<Duration> {
         None
     }
+    /// What it is done to, where several actions may mean the same.
+    fn thing(&self) -> Option<String> {
+        None
+    }
     /// Whether it is undone when a new period begins.
     fn lifts(&self) -> bool {
         false
@@ -52,11 +56,11 @@ pub struct Order<'a> {
     pub withheld: &'a [String],
     /// No longer than this.
     pub timeout: Duration,
-    /// The how manieth try it is, from 1.
-    pub tries: u32,
+    /// The try before was taken, and nothing came of it.
+    pub unheeded: bool,
     /// What the provider called the try before.
     pub job: Option<&'a str>,
-    /// It was asked for a short while ago: asked again only when that is seen to have failed.
+    /// It was ordered a short while ago: nothing is ordered now.
     pub only_look: bool,
 }
 

@@ -33,7 +33,7 @@ pub fn open(fields: &Fields<'_>, accounts: &Accounts) -> Option<Box<dyn Action>>
     let account = read_account(fields, accounts);
     let id = |value: &Value<'_>| check_id(value.text()?.trim());
     let server_id = fields.need("server_id", id);
-    let region = fields.need("region", id);
+    let region = fields.need("region", |value| check_region(value.text()?.trim()));
     let project_id = fields.opt("project_id", id);
     let mode =
         fields.or("mode", Mode::Soft, "\"soft\"", |value| value.word(&[("soft", Mode::Soft), ("hard", Mode::Hard)]));
@@ -62,6 +62,15 @@ pub fn open(fields: &Fields<'_>, accounts: &Accounts) -> Option<Box<dyn Action>>
     }))
 }
 
+/// A region is part of a host's name.
+fn check_region(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match !text.is_empty() && text.len() <= 40 && text.chars().all(plain) && !text.starts_with('-') {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is no region such as \"ap-southeast-1\"")),
+    }
+}
+
 /// The account of the source named, else of the only one.
 fn read_account(fields: &Fields<'_>, accounts: &Accounts) -> Option<Arc<huawei::Account>> {
     let names = || accounts.iter().map(|(name, _)| name.as_str());
@@ -69,15 +78,22 @@ fn read_account(fields: &Fields<'_>, accounts: &Accounts) -> Option<Arc<huawei::
         let found = accounts.iter().find(|(known, _)| known == name);
         found.map(|(_, Account::Huawei(account))| Arc::clone(account))
     };
+    let unusable = |name| fields.findings().is_unusable("source", name);
     if fields.has("source") {
         return fields.opt("source", |value| {
             let name = value.text()?;
-            of(name).ok_or_else(|| format!("there is no huawei source {name:?}{}", nearest(name, names())))
-        });
+            if unusable(Some(name)) {
+                return Ok(None);
+            }
+            of(name).map(Some).ok_or_else(|| format!("there is no huawei source {name:?}{}", nearest(name, names())))
+        })?;
     }
     if let [(name, _)] = &accounts[..] {
         fields.show_default("source", &format!("{name:?}"));
         return of(name);
+    }
+    if unusable(None) {
+        return None;
     }
     fields.error(match accounts.len() {
         0 => "a source of kind huawei is missing: its keys are used".into(),
@@ -103,13 +119,17 @@ impl Action for StopServer {
         self.force_after
     }
 
+    fn thing(&self) -> Option<String> {
+        Some(format!("server {}/{}", self.region, self.server_id))
+    }
+
     fn lifts(&self) -> bool {
         self.start_on_renewal
     }
 
     fn apply(&self, host: &dyn Host, order: &Order<'_>) -> Outcome {
         let until = host.elapsed() + order.timeout;
-        let mode = if self.force_after.is_some() && order.tries > 1 { Mode::Hard } else { self.mode };
+        let mode = if self.force_after.is_some() && order.unheeded { Mode::Hard } else { self.mode };
         self.bring(host, Wish::Stop(mode), order, until)
     }
 
@@ -120,10 +140,7 @@ impl Action for StopServer {
             if self.account.server_status(host, &server, until)? == OFF {
                 return Ok(Outcome::Done { output: String::new() });
             }
-            match order.job.map(|job| self.account.job(host, &server, job, until)) {
-                Some(Ok(Job::Failed(why))) => Ok(Outcome::Failed { why }),
-                _ => Ok(Outcome::Issued { output: String::new(), job: order.job.map(str::to_owned) }),
-            }
+            Ok(self.running(host, order, &server, until))
         };
         look().unwrap_or_else(|failure: Failure| Outcome::Unseen { why: failure.text })
     }
@@ -143,6 +160,14 @@ impl StopServer {
         Ok(Server { id: self.server_id.clone(), region: self.region.clone(), project })
     }
 
+    /// What was ordered has not come about yet; its job may have failed.
+    fn running(&self, host: &dyn Host, order: &Order<'_>, server: &Server, until: Duration) -> Outcome {
+        match order.job.map(|job| self.account.job(host, server, job, until)) {
+            Some(Ok(Job::Failed(why))) => Outcome::Failed { why },
+            _ => Outcome::Issued { output: String::new(), job: order.job.map(str::to_owned) },
+        }
+    }
+
     /// Brings the server to where it should be, unless it is there.
     fn bring(&self, host: &dyn Host, wish: Wish, order: &Order<'_>, until: Duration) -> Outcome {
         let there = if wish == Wish::Start { ON } else { OFF };
@@ -152,7 +177,7 @@ impl StopServer {
         };
         match self.account.server_status(host, &server, until) {
             Ok(status) if status == there => return Outcome::Unneeded,
-            Ok(_) if order.only_look => return Outcome::Issued { output: String::new(), job: None },
+            Ok(_) if order.only_look => return self.running(host, order, &server, until),
             Ok(_) => {}
             Err(failure) => return before(failure),
         }

@@ -143,7 +143,11 @@ impl Subject {
             ledger.mark(now);
         }
         self.series = Some(reading.series(self.series.as_ref(), now));
-        self.fresh = true;
+        // The account of a period that has ended says nothing of the one that runs.
+        self.fresh = match &reading.figure {
+            Figure::Package(package) => package.period.end.is_none_or(|end| now < end),
+            Figure::Counter { .. } => true,
+        };
     }
 
     /// The provider's own account needs no deltas: it is what it is.
@@ -255,15 +259,15 @@ pub fn sum(pool: &mut Subject, members: &[&Subject], asked: &Asked<'_>, now: Ins
     let ledgers: Vec<(bool, Ledger)> = members.iter().filter_map(of).collect();
     // A member nobody has read since the clock was set back may still be in a period that is to come.
     let latest = ledgers.iter().max_by_key(|(fresh, ledger)| (*fresh, ledger.period.start));
-    if asked.rule.is_provider() {
-        // What is left of all packages is known only when each is.
-        pool.fresh = members.iter().all(|member| member.fresh);
-    }
     if let Some((_, latest)) = latest {
         let ledger = pool.ledgers.entry(asked.key.to_owned()).or_insert_with(|| Ledger::start(latest.period, now));
         let ledgers: Vec<&Ledger> = ledgers.iter().map(|(_, ledger)| ledger).collect();
         if asked.rule.is_provider() {
-            ledger.become_account(&ledgers);
+            // One that has ended says nothing of what is left; the others still do.
+            let runs = |ledger: &&&Ledger| ledger.period.end.is_none_or(|end| now < end);
+            let running: Vec<&Ledger> = ledgers.iter().filter(runs).copied().collect();
+            pool.fresh = running.len() == members.len() && members.iter().all(|member| member.fresh);
+            ledger.become_account(if running.is_empty() { &ledgers } else { &running });
             ledger.mark(now);
         } else {
             ledger.become_sum(&ledgers, latest, pool.fresh, now);

@@ -13,8 +13,9 @@ use super::instant::Instant;
 use super::lift;
 use super::message;
 use super::meter::Ledger;
+use super::package;
 use super::period::Rule;
-use super::policy::{Context, POOL, Plan, Quota, Report, Tell, Threshold, Tier, View, Withheld, due_again};
+use super::policy::{Context, DAY, POOL, Plan, Quota, Report, Tell, Threshold, Tier, View, Withheld, due_again};
 use super::state::{Past, Row, SourceState, State, Status, Subject, TierMark};
 use super::text::Item;
 use super::turn::Turn;
@@ -44,7 +45,7 @@ pub fn decide(context: &Context<'_>, state: &mut State) -> Plan {
         }
     }
     lapse(context, state);
-    plan.lifts = lift::due(context, state);
+    lift::follow_renames(context, state);
     plan
 }
 
@@ -70,12 +71,7 @@ pub fn sum_pool<'s>(
     let SourceState { subjects, pools, .. } = source;
     let selected = subjects.iter().filter(|(name, _)| quota.selects(name));
     let members: Vec<&Subject> = selected.map(|(_, subject)| subject).collect();
-    // The sum of packages says something only when none is missing.
-    let complete = quota.packages.as_ref().is_none_or(|ids| {
-        let wanted = ids.iter().filter(|id| quota.selects(id)).count();
-        wanted == members.iter().filter(|member| member.ledgers.contains_key(&quota.rule_key)).count()
-    });
-    if members.is_empty() || !complete {
+    if members.is_empty() {
         return None;
     }
     if !pools.contains_key(&quota.name) {
@@ -87,6 +83,9 @@ pub fn sum_pool<'s>(
     }
     let pool = pools.get_mut(&quota.name)?;
     sum(pool, &members, &quota.asked(), now);
+    // An action needs the figures of all packages.
+    let expected = quota.packages.iter().flatten().filter(|id| quota.selects(id)).count();
+    pool.fresh &= members.len() >= expected;
     Some(pool)
 }
 
@@ -113,6 +112,9 @@ impl Round<'_, '_> {
             rows.insert(quota.row_key.clone(), row.unwrap_or_else(|| Row::new(quota, ledger, now)));
         }
         let Some(row) = rows.get_mut(&quota.row_key) else { return };
+        if self.misfit(&view, row) {
+            return;
+        }
         if view.awaits_renewal(now) {
             self.reason(&view, "awaits renewal: nothing is told or done");
             return;
@@ -121,6 +123,23 @@ impl Round<'_, '_> {
         self.exhaustion(&view, row);
         self.usage(&view, row);
         self.report(&view, row);
+    }
+
+    /// Whether the provider's total and the quota cannot be meant for each other: nothing of it is told or done.
+    fn misfit(&mut self, view: &View<'_>, row: &mut Row) -> bool {
+        let now = self.context.now;
+        let Some(why) = view.ledger.total.and_then(|total| package::misfit(self.quota, total)) else {
+            row.misfit = None;
+            return false;
+        };
+        let key = format!("misfit/{}/{}", self.quota.name, view.subject);
+        self.plan.problems.push((key, format!("quota {:?}: {:?}: {why}", self.quota.name, view.subject)));
+        if row.misfit.is_none_or(|told| due_again(told, DAY, now)) {
+            row.misfit = Some(now);
+            let item = message::misfit(self.context, view, &why);
+            self.tell_all(item);
+        }
+        true
     }
 
     /// The row of a quota that is no longer there, with the same rule and count in the same period: this one renamed.
@@ -141,7 +160,9 @@ impl Round<'_, '_> {
         if row.period == period {
             return;
         }
-        if period < row.period {
+        if period < row.period && self.quota.rule.is_provider() {
+            // Another set of packages; only a calendar's clock is ever set back.
+        } else if period < row.period {
             if let Some(known) = row.before.iter().position(|past| past.period == period) {
                 row.tiers = row.before.remove(known).tiers;
             }
@@ -181,7 +202,12 @@ impl Round<'_, '_> {
             if !tier.actions.is_empty() {
                 let mut turn = Turn { round: self, view, index, tier, certain: certain >= at };
                 news |= turn.actions(mark);
-                standing.extend(turn.standing(mark));
+                for line in turn.standing(mark) {
+                    // Two tiers may name the same action.
+                    if !standing.contains(&line) {
+                        standing.push(line);
+                    }
+                }
             }
         }
         if row.tiers.len() > quota.tiers.len() {
@@ -329,6 +355,7 @@ impl Row {
             rule: quota.rule_key.clone(),
             period: ledger.period.start,
             tiers: BTreeMap::new(),
+            misfit: None,
             reported: now,
             before: Vec::new(),
         }

@@ -64,7 +64,11 @@ impl Checkup<'_> {
             return None;
         }
         health.told = Some(self.now);
-        Some(Notice::missing(self.source, &self.what(subject), &(self.show)(health.since), text))
+        let (what, since) = (self.what(subject), (self.show)(health.since));
+        Some(match health.expected {
+            true => Notice::awaiting(self.source, &what, &since),
+            false => Notice::missing(self.source, &what, &since, text),
+        })
     }
 
     fn what(&self, subject: &str) -> String {

@@ -9,7 +9,7 @@ use super::duration::{Language, words};
 use super::instant::Instant;
 use super::meter::{Closed, Count};
 use super::policy::{ActionRule, Context, Effect, Hold, TRIES, Threshold, Tier, View};
-use super::state::{Held, Status};
+use super::state::{Claim, Held, Status};
 use super::text::{Item, clean};
 use super::zone::Zone;
 
@@ -385,20 +385,41 @@ pub fn reset(context: &Context<'_>, view: &View<'_>, closed: &Closed) -> Item {
     item
 }
 
-/// A server is seen to be off.
-pub fn server_off(context: &Context<'_>, view: &View<'_>, action: &ActionRule) -> Item {
+/// Since when a server is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Off {
+    /// It was stopped.
+    Now,
+    /// It was off before it was to be stopped.
+    Already,
+}
+
+/// A server is seen to be off; `held`: it is started again later.
+pub fn server_off(context: &Context<'_>, view: &View<'_>, action: &ActionRule, off: Off, held: bool) -> Item {
     let (language, name, shown) = (context.language, name(view), clean(&action.name, NAME));
     let title = say(
         language,
         format!("🔌 {name}: the server is off ({shown})"),
         format!("🔌 {name}：云服务器已关机（{shown}）"),
     );
-    let body = if action.lifts {
-        say(language, "It is started again when the package is renewed.", "流量包续订后将自动开机。")
-    } else {
-        say(language, "It stays off until somebody starts it.", "需人工开机。")
+    let (en, zh) = match (off, held) {
+        (_, true) => ("It is started again when the next period begins.", "下一周期开始后将自动开机。"),
+        (Off::Now, false) => ("It stays off until somebody starts it.", "需人工开机。"),
+        (Off::Already, false) => ("It was off already and is left so.", "此前已处于关机状态，保持不变。"),
     };
-    item_of_period(context, &format!("server-off/{}", action.name), view, title, vec![body])
+    item_of_period(context, &format!("server-off/{}", action.name), view, title, vec![say(language, en, zh)])
+}
+
+/// A package and a quota that cannot be meant for each other.
+pub fn misfit(context: &Context<'_>, view: &View<'_>, why: &str) -> Item {
+    let (language, name) = (context.language, name_and_quota(view));
+    let title =
+        say(language, format!("❓ {name}: the quota does not fit the package"), format!("❓ {name}：配额与流量包不符"));
+    let body = vec![
+        clean(why, 200),
+        say(language, "Nothing of it is told or done until that is put right.", "更正之前不会告警，也不会执行操作。"),
+    ];
+    item(context, "misfit", view, title, body)
 }
 
 /// A tier that the whole package is not enough to leave unreached.
@@ -447,6 +468,12 @@ pub struct Notice {
     pub en: (String, String),
     /// The same in Chinese.
     pub zh: (String, String),
+}
+
+/// For whom something was done.
+fn claimant(held: &Held) -> String {
+    let shown = |claim: &Claim| format!("{} [{}]", clean(&claim.subject, NAME), clean(&claim.quota, NAME));
+    held.claims.first().map(shown).unwrap_or_default()
 }
 
 impl Notice {
@@ -537,40 +564,60 @@ impl Notice {
         }
     }
 
-    /// What was done is undone.
-    pub fn lifted(held: &Held) -> Self {
-        let (name, action) = (clean(&held.subject, NAME), clean(&held.action, NAME));
+    /// A package whose new period has not come.
+    pub fn awaiting(source: &str, what: &str, since: &str) -> Self {
+        let what = clean(what, NAME * 2);
         Self {
-            key: format!("lift/{}/{}/{}", held.action, held.source, held.subject),
-            en: (format!("🔌 {name}: the server is on again ({action})"), "What it was stopped for is over.".into()),
-            zh: (format!("🔌 {name}：云服务器已开机（{action}）"), "停机原因已解除。".into()),
+            key: format!("health/{source}/{what}"),
+            en: (
+                format!("⏳ {what}: awaits renewal since {since}"),
+                "No figure of a new period has come. Nothing is told or done for it meanwhile; unless it is renewed, traffic is charged by use.".into(),
+            ),
+            zh: (
+                format!("⏳ {what}：自 {since} 起等待续订"),
+                "尚无新周期的读数，期间不会告警，也不会执行操作；如未续订，流量将按量计费。".into(),
+            ),
+        }
+    }
+
+    /// What was done is undone.
+    pub fn lifted(thing: &str, held: &Held) -> Self {
+        let (name, thing) = (claimant(held), clean(thing, NAME * 2));
+        Self {
+            key: format!("lift/{thing}"),
+            en: (format!("🔌 {name}: {thing} is on again"), "What it was stopped for is over.".into()),
+            zh: (format!("🔌 {name}：{thing} 已开机"), "停机原因已解除。".into()),
         }
     }
 
     /// What was done could not be undone.
-    pub fn not_lifted(held: &Held, why: &str) -> Self {
-        let (name, action) = (clean(&held.subject, NAME), clean(&held.action, NAME));
-        let why = clean(why, 300);
+    pub fn not_lifted(thing: &str, held: &Held, why: &str) -> Self {
+        let (name, thing, why) = (claimant(held), clean(thing, NAME * 2), clean(why, 300));
         Self {
-            key: format!("lift/{}/{}/{}", held.action, held.source, held.subject),
+            key: format!("lift/{thing}"),
             en: (
-                format!("❌ {name}: the server could not be started again ({action})"),
+                format!("❌ {name}: {thing} could not be started again"),
                 format!("{why}. It is tried again on each run."),
             ),
-            zh: (format!("❌ {name}：云服务器未能重新开机（{action}）"), format!("{why}。每次运行都会重试。")),
+            zh: (format!("❌ {name}：{thing} 未能重新开机"), format!("{why}。每次运行都会重试。")),
         }
     }
 
-    /// What was done is left as it is: nobody knows any more how to undo it.
-    pub fn forsaken(held: &Held) -> Self {
-        let (name, action) = (clean(&held.subject, NAME), clean(&held.action, NAME));
+    /// What was done is left as it is: nothing that is configured undoes it any more.
+    pub fn forsaken(thing: &str, held: &Held) -> Self {
+        let (name, thing, action) = (claimant(held), clean(thing, NAME * 2), clean(&held.action, NAME));
         Self {
-            key: format!("lift/{}/{}/{}", held.action, held.source, held.subject),
+            key: format!("lift/{thing}"),
             en: (
-                format!("❗ {name}: action {action} is not configured any more"),
-                "The server it has stopped is not started again: please look after it.".into(),
+                format!("❗ {name}: {thing} is not started again"),
+                format!(
+                    "Action {action}, which has stopped it, is not configured to do so any more: please look after it."
+                ),
             ),
-            zh: (format!("❗ {name}：操作 {action} 已不在配置中"), "它停止的云服务器不会自动开机，请人工处理。".into()),
+            zh: (
+                format!("❗ {name}：{thing} 不会自动开机"),
+                format!("停止它的操作 {action} 已不再配置为自动开机，请人工处理。"),
+            ),
         }
     }
 
@@ -601,7 +648,7 @@ impl Notice {
     }
 
     /// The state was broken.
-    pub fn broken_state(aside: &str, from_previous: bool) -> Self {
+    pub fn broken_state(aside: &str, from_previous: bool, undone: bool) -> Self {
         let (en, zh) = match from_previous {
             true => ("It goes on from the run before.", "已从上一次运行的状态继续。"),
             false => (
@@ -609,15 +656,24 @@ impl Notice {
                 "没有更早的状态：用量自本次运行重新计算，请校准。",
             ),
         };
+        // What was stopped since the run before is not remembered.
+        let (after_en, after_zh) = match undone {
+            true => {
+                (" A server that was stopped may have to be started by hand.", "此前停止的云服务器可能需要人工开机。")
+            }
+            false => ("", ""),
+        };
         Self {
             key: "state".into(),
             en: (
                 format!("❗ The state was broken ({aside})"),
-                format!("{en} No action is taken in this run, and tiers reached now count as passed for this period."),
+                format!(
+                    "{en} No action is taken in this run, and tiers reached now count as passed for this period.{after_en}"
+                ),
             ),
             zh: (
                 format!("❗ 状态文件已损坏（{aside}）"),
-                format!("{zh} 本次运行不执行任何操作，当前已达到的阈值在本周期内视为已处理。"),
+                format!("{zh} 本次运行不执行任何操作，当前已达到的阈值在本周期内视为已处理。{after_zh}"),
             ),
         }
     }
@@ -662,7 +718,21 @@ pub fn more(language: Language, count: usize) -> String {
 /// The place of an item in a message, by its key: what is acted on and warned of comes before news of the run, and
 /// reports come last, so that none of them takes an alert's place where not all fit.
 pub fn weight(key: &str) -> usize {
-    let kinds = ["acting", "alert", "action", "called-off", "took-effect", "pace", "state", "clock", "health"];
+    let kinds = [
+        "acting",
+        "alert",
+        "action",
+        "lift",
+        "called-off",
+        "took-effect",
+        "server-off",
+        "misfit",
+        "beyond",
+        "pace",
+        "state",
+        "clock",
+        "health",
+    ];
     let last = ["reset", "report"];
     let kind = key.split('/').next().unwrap_or_default();
     let early = kinds.iter().position(|known| *known == kind);

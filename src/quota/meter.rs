@@ -166,8 +166,10 @@ pub struct Readings {
     pub readings: Vec<Reading>,
     /// What could not be read.
     pub problems: Vec<SubjectProblem>,
-    /// The default route's interface, to be remembered.
+    /// What the source wants to remember, such as the default route's interface.
     pub choice: Option<String>,
+    /// Whether a part of it was refused to this key.
+    pub refused: bool,
 }
 
 /// Why a subject has no figure.

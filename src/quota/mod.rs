@@ -9,7 +9,7 @@ pub mod forecast;
 pub mod glob;
 pub mod health;
 pub mod instant;
-mod lift;
+pub mod lift;
 pub mod message;
 pub mod meter;
 pub mod package;

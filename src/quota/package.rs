@@ -41,58 +41,90 @@ impl Package {
         Identity { boot: Some(self.period.start.to_string()), ..Identity::default() }
     }
 
+    /// Whether it is in a later period than one that began at `start` with `used` bytes of usage at the last look. A
+    /// start that is only corrected is no renewal: it moves by less than half a period, and nothing comes back.
+    fn renews(&self, start: Instant, used: u64) -> bool {
+        let length = self.period.end.map_or(Duration::ZERO, |end| end.since(self.period.start));
+        self.period.start > start && (self.period.start >= start.plus(length / 2) || self.used() < used)
+    }
+
+    fn renews_series(&self, last: &Series) -> bool {
+        let start = last.identity.boot.as_deref().and_then(Instant::parse);
+        start.is_none_or(|start| self.renews(start, last.counters.tx))
+    }
+
     /// What is remembered of it after `last`.
     pub fn series(&self, last: Option<&Series>, now: Instant) -> Series {
-        let identity = self.identity();
-        // A provider's correction downwards must not be counted twice when usage grows over it again.
-        let seen = last.filter(|last| last.identity == identity).map_or(0, |last| last.counters.tx);
-        Series { at: now, counters: Counters { rx: 0, tx: self.used().max(seen) }, identity }
+        match last.filter(|last| !self.renews_series(last)) {
+            None => Series { at: now, counters: Counters { rx: 0, tx: self.used() }, identity: self.identity() },
+            // A provider's correction downwards must not be counted twice when usage grows over it again.
+            Some(last) => {
+                let counters = Counters { rx: 0, tx: self.used().max(last.counters.tx) };
+                Series { at: now, counters, identity: last.identity.clone() }
+            }
+        }
     }
 
     /// What was used since `last`; in a new period all that was used in it. Providers account in lumps, hours late: no
     /// rate can be told from them, and none is implausible.
     pub fn since(&self, last: &Series, now: Instant) -> Delta {
-        let same = last.identity == self.identity();
-        let (before, from) = if same { (last.counters.tx, last.at) } else { (0, last.at.max(self.period.start)) };
+        let (before, from) = match self.renews_series(last) {
+            true => (0, last.at.max(self.period.start)),
+            false => (last.counters.tx, last.at),
+        };
         let flow = Counters { rx: 0, tx: self.used().saturating_sub(before) };
         Delta { flow, from: from.min(now), to: now, flagged: false, fell: false }
     }
 
-    /// Why this answer is not believed, if so: `known` is the account so far, `quotas` those that look at it.
-    pub fn doubt(&self, known: Option<&Ledger>, quotas: &[&Quota], now: Instant) -> Option<String> {
+    /// Why this answer is not believed, if so; `known` is the account so far.
+    pub fn doubt(&self, known: Option<&Ledger>, now: Instant) -> Option<Doubt> {
         let show = |bytes| Unit::of(bytes).exact(bytes);
         if self.period.start > now.plus(SKEW) {
             let start = self.period.start;
-            return Some(format!("its period begins only at {start}: is this machine's clock right?"));
+            return Some(Doubt::Wrong(format!("its period begins only at {start}: is this machine's clock right?")));
         }
         if self.total == 0 {
-            return Some("the package holds nothing".into());
+            return Some(Doubt::Wrong("the package holds nothing".into()));
         }
-        if let Some(known) = known {
-            if self.period.start < known.period.start {
-                return Some("the answer is older than the one before".into());
-            }
-            // A new period may bring another package.
-            let same = self.period.start == known.period.start;
-            if let Some(total) = known.total.filter(|total| same && apart(*total, self.total)) {
-                let (before, now) = (show(total), show(self.total));
-                return Some(format!("the package held {before} and now {now}: the unit cannot be right"));
-            }
+        let known = known?;
+        if self.period.end.is_some_and(|end| end <= known.period.start.plus(SKEW)) {
+            return Some(Doubt::Wrong("the answer is older than the one before".into()));
         }
-        let total = show(self.total);
-        let misfit = quotas.iter().find(|quota| quota.allowance.is_some_and(|allowance| apart(allowance, self.total)));
-        if let Some(quota) = misfit {
-            let allowance = quota.unit.exact(quota.allowance.unwrap_or_default());
-            return Some(format!(
-                "the package holds {total}, but the allowance of quota {:?} is {allowance}: is the unit right?",
-                quota.name
-            ));
+        let (start, used) = (known.period.start, known.used.tx);
+        // The bounds come first and the amount hours later: in a new period usage begins at nothing.
+        if self.renews(start, used) && used > 0 && self.used() == used && now < self.period.start.plus(LAG) {
+            return Some(Doubt::Early);
         }
-        let beyond = quotas.iter().find(|quota| quota.allowance.is_none() && all_beyond(quota, self.total))?;
-        Some(format!(
-            "the package holds {total}, not more than any tier of quota {:?}: is the unit right?",
-            beyond.name
-        ))
+        let total = known.total.filter(|total| !self.renews(start, used) && apart(*total, self.total))?;
+        let (before, now) = (show(total), show(self.total));
+        Some(Doubt::Wrong(format!("the package held {before} and now {now}: the unit cannot be right")))
+    }
+}
+
+/// Why an answer is not believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
+    /// Its period is new, its amount still that of the last one.
+    Early,
+    /// It cannot be so.
+    Wrong(String),
+}
+
+/// For so long after a renewal an amount that has not changed is taken as one of before it.
+const LAG: Duration = Duration::from_secs(86_400);
+
+/// Why a package of this total and a quota cannot be meant for each other, if so.
+pub fn misfit(quota: &Quota, total: u64) -> Option<String> {
+    let holds = Unit::of(total).exact(total);
+    match quota.allowance {
+        Some(allowance) if apart(allowance, total) && !quota.pool => {
+            let allowance = quota.unit.exact(allowance);
+            Some(format!("the package holds {holds}, and the allowance is {allowance}: is the unit right?"))
+        }
+        None if all_beyond(quota, total) => {
+            Some(format!("the package holds {holds}, which no tier of the quota fits: is the unit right?"))
+        }
+        _ => None,
     }
 }
 
@@ -114,7 +146,10 @@ impl Ledger {
     /// Takes over the provider's account; a later start of its period is a renewal.
     pub fn follow(&mut self, package: &Package) {
         let used = Counters { rx: 0, tx: package.used() };
-        self.account(package.period, used, package.total);
+        match package.renews(self.period.start, self.used.tx) {
+            true => self.account(package.period, used, package.total),
+            false => self.account(Period { start: self.period.start, ..package.period }, used, package.total),
+        }
     }
 
     /// Makes this the sum of packages, each in a period of its own: the pool's runs from the latest renewal to the next.
@@ -228,28 +263,62 @@ mod tests {
         let now = at("2026-02-20T00:00:00Z");
         let mut known = Ledger::start(month(2), month(2).start);
         known.follow(&package(900, month(2)));
-        let plain = quota(None, &[Threshold::Remaining(Level::Bytes(200 * GB))]);
-        let doubt = |package: &Package, quota: &Quota| package.doubt(Some(&known), &[quota], now);
-        assert_eq!(doubt(&package(800, month(2)), &plain), None);
-        assert_eq!(doubt(&package(800, month(1)), &plain).unwrap(), "the answer is older than the one before");
-        let future = doubt(&package(800, month(3)), &plain).unwrap();
-        assert!(future.starts_with("its period begins only at 2026-03-15T16:00:00Z"), "{future}");
+        let doubt = |package: &Package| package.doubt(Some(&known), now);
+        let wrong = |package: &Package| match doubt(package) {
+            Some(Doubt::Wrong(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(doubt(&package(800, month(2))), None);
+        assert_eq!(wrong(&package(800, month(1))), "the answer is older than the one before");
+        assert!(wrong(&package(800, month(3))).starts_with("its period begins only at 2026-03-15T16:00:00Z"));
         let small = Package { total: 1000 << 20, left: 5 << 20, ..package(0, month(2)) };
-        assert!(doubt(&small, &plain).unwrap().contains("held 1000 GB and now 1000 MB"));
-        let nothing = Package { total: 0, left: 0, ..package(0, month(2)) };
-        assert_eq!(doubt(&nothing, &plain).unwrap(), "the package holds nothing");
+        assert!(wrong(&small).contains("held 1000 GB and now 1000 MB"));
+        assert_eq!(wrong(&Package { total: 0, left: 0, ..package(0, month(2)) }), "the package holds nothing");
         // Twice the size is another plan, and no other unit.
-        assert_eq!(doubt(&Package { total: 2000 * GB, ..package(0, month(2)) }, &plain), None);
-        let first = |package: &Package, quota: &Quota| package.doubt(None, &[quota], now);
-        assert!(first(&small, &plain).unwrap().contains("not more than any tier"));
-        let shares =
-            quota(None, &[Threshold::Used(Level::Percent(super::super::bytes::Percent::parse("80%").unwrap()))]);
-        assert_eq!(first(&small, &shares), None);
-        let unreachable = quota(None, &[Threshold::Used(Level::Bytes(200 * GB))]);
-        assert!(first(&small, &unreachable).unwrap().contains("not more than any tier"));
+        assert_eq!(doubt(&Package { total: 2000 * GB, ..package(0, month(2)) }), None);
+        assert_eq!(small.doubt(None, now), None);
+    }
+
+    #[test]
+    fn bounds_that_are_new_with_an_amount_that_is_not_are_too_early() {
+        let mut known = Ledger::start(month(1), month(1).start);
+        known.follow(&package(150, month(1)));
+        let hours = |hours: u64| month(2).start.plus(Duration::from_secs(hours * 3600));
+        assert_eq!(package(150, month(2)).doubt(Some(&known), hours(1)), Some(Doubt::Early));
+        assert_eq!(package(150, month(2)).doubt(Some(&known), hours(25)), None);
+        assert_eq!(package(149, month(2)).doubt(Some(&known), hours(1)), None);
+        assert_eq!(package(1000, month(2)).doubt(Some(&known), hours(1)), None);
+    }
+
+    #[test]
+    fn a_start_that_is_corrected_is_no_renewal() {
+        let later = |seconds| Period { start: month(1).start.plus(Duration::from_secs(seconds)), ..month(1) };
+        let mut ledger = Ledger::start(month(1), month(1).start);
+        ledger.follow(&package(800, month(1)));
+        let now = at("2026-01-20T00:00:00Z");
+        let series = package(800, month(1)).series(None, now);
+        let moved = package(700, later(1));
+        assert_eq!(moved.since(&series, now).flow.tx, 100 * GB);
+        ledger.follow(&moved);
+        assert_eq!((ledger.period, ledger.used.tx, ledger.last.is_some()), (month(1), 300 * GB, false));
+        assert_eq!(package(600, month(1)).doubt(Some(&ledger), now), None);
+        // Renewed before its time: the usage starts anew.
+        ledger.follow(&package(990, later(5 * 86_400)));
+        assert_eq!((ledger.used.tx, ledger.last.as_ref().unwrap().used.tx), (10 * GB, 300 * GB));
+    }
+
+    #[test]
+    fn a_package_and_a_quota_of_other_units_do_not_fit() {
+        let left = [Threshold::Remaining(Level::Bytes(200 * GB))];
+        assert_eq!(misfit(&quota(None, &left), 1000 * GB), None);
+        assert!(misfit(&quota(None, &left), 1000 << 20).unwrap().contains("holds 1000 MB, which no tier"));
+        let share = [Threshold::Used(Level::Percent(super::super::bytes::Percent::parse("80%").unwrap()))];
+        assert_eq!(misfit(&quota(None, &share), 1000 << 20), None);
+        let unreachable = [Threshold::Used(Level::Bytes(200 * GB))];
+        assert!(misfit(&quota(None, &unreachable), 1000 << 20).unwrap().contains("no tier"));
         let allowed = quota(Some(500 * GB), &[]);
-        assert!(first(&small, &allowed).unwrap().contains("allowance of quota \"q\" is 500 GB"));
-        assert_eq!(first(&package(900, month(2)), &allowed), None);
+        assert!(misfit(&allowed, 1000 << 20).unwrap().contains("the allowance is 500 GB"));
+        assert_eq!(misfit(&allowed, 1000 * GB), None);
     }
 
     #[test]

@@ -183,8 +183,6 @@ pub struct Plan {
     pub tells: Vec<Tell>,
     /// What to do, in this order.
     pub steps: Vec<Step>,
-    /// What is to be undone, by its key in the state.
-    pub lifts: Vec<String>,
     /// Why, for `--debug`.
     pub reasons: Vec<String>,
     /// What is wrong, by what it is about.
@@ -226,6 +224,8 @@ pub enum Go {
     Apply,
     /// It was done; its effect is looked for.
     Look,
+    /// It was done some time ago and may be done anew: only if its effect is gone.
+    Again,
 }
 
 /// A quota's view of one subject.

@@ -39,38 +39,50 @@ pub struct State {
     /// The public address found last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
-    /// What was done and is to be undone, by action, quota and subject.
+    /// What was done and is to be undone, by what it was done to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub held: BTreeMap<String, Held>,
 }
 
-/// Something that was done and is to be undone when a new period begins.
+/// Something that was done and is to be undone once nobody needs it any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// The action's name.
+    /// The name of the action that did it.
     pub action: String,
+    /// Since when.
+    pub since: Instant,
+    /// When it was last ordered: it may take its time.
+    pub ordered: Instant,
+    /// Who needs it.
+    pub claims: Vec<Claim>,
+    /// The orders to undo it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifting: Option<Lifting>,
+}
+
+/// A quota's need of something that was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
     /// The quota's name.
     pub quota: String,
     /// The source's name.
     pub source: String,
     /// The subject's name.
     pub subject: String,
-    /// The tier's key.
-    pub tier: String,
     /// The start of the period it was done in.
     pub period: Instant,
-    /// Since when.
-    pub since: Instant,
-    /// When undoing it was last asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lifting: Option<Instant>,
 }
 
-impl Held {
-    /// Its key in the state.
-    pub fn key(action: &str, quota: &str, subject: &str) -> String {
-        format!("{action}/{quota}/{subject}")
-    }
+/// How undoing goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifting {
+    /// When it was last ordered.
+    pub at: Instant,
+    /// How often.
+    pub tries: u32,
+    /// What the provider calls the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
 }
 
 /// The believed time of the last run, and a time that is not believed yet.
@@ -176,6 +188,9 @@ pub struct Row {
     /// By threshold.
     #[serde(default)]
     pub tiers: BTreeMap<String, TierMark>,
+    /// When it was last told that the package does not fit the quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub misfit: Option<Instant>,
     /// When the periodic report was last due.
     pub reported: Instant,
     /// The tiers of the period before, and of the last ones in which something was done: for a clock that is set back.
@@ -380,11 +395,17 @@ impl Health {
 }
 
 impl Subject {
+    /// The provider's account of it, for a package.
+    pub fn account(&self) -> Option<&Ledger> {
+        self.ledgers.values().find(|ledger| ledger.total.is_some())
+    }
+
     fn not_after(&mut self, now: Instant) {
         self.series.iter_mut().for_each(|series| series.at = series.at.min(now));
         self.ledgers.values_mut().for_each(|ledger| ledger.not_after(now));
         for row in self.rows.values_mut() {
             row.reported = row.reported.min(now);
+            row.misfit = row.misfit.map(|told| told.min(now));
             row.tiers.values_mut().for_each(|mark| mark.not_after(now));
         }
     }
@@ -419,7 +440,8 @@ impl State {
         self.address.iter_mut().for_each(|address| clamp(&mut address.at));
         for held in self.held.values_mut() {
             clamp(&mut held.since);
-            held.lifting.iter_mut().for_each(clamp);
+            clamp(&mut held.ordered);
+            held.lifting.iter_mut().for_each(|lifting| clamp(&mut lifting.at));
         }
     }
 

@@ -89,6 +89,8 @@ impl Turn<'_, '_, '_, '_> {
             Status::Announced | Status::Failed => deed.definition != self.tier.definition,
             // What never worked may be put right in the configuration.
             Status::GivenUp if deed.tries >= TRIES && deed.definition != self.tier.definition => true,
+            // The server is looked at first.
+            Status::Done if action.effect == Effect::ServerOff => false,
             Status::Done | Status::GivenUp => {
                 action.again_after.is_some_and(|after| due_again(deed.at, after, self.round.context.now))
             }
@@ -117,6 +119,11 @@ impl Turn<'_, '_, '_, '_> {
             (Status::Started, Effect::Restart) => self.look_for_restart(action, deed),
             (Status::Started, Effect::Exit) => self.give_up(action, deed),
             (Status::Started, Effect::ServerOff) => self.look_at_server(action, deed),
+            (Status::Done, Effect::ServerOff) => {
+                if action.again_after.is_some_and(|after| due_again(deed.at, after, now)) {
+                    self.step(action, deed, Go::Again);
+                }
+            }
             (Status::GivenUp, _) => self.given_up(action),
             _ => {}
         }

@@ -54,6 +54,7 @@ impl Source for Huawei {
         Ok(Readings {
             readings: usages.packages.into_iter().map(reading).collect(),
             problems: usages.problems.into_iter().map(problem).collect(),
+            refused: usages.refused,
             choice: (memory != before).then(|| serde_json::to_string(&memory).unwrap_or_default()),
         })
     }

@@ -53,7 +53,8 @@ impl Service {
 pub fn nagios(config: &Config, state: &State, now: Instant) -> (String, Service) {
     let rows = rows(config, state);
     let waits = state.outbox.values().any(|outbox| !outbox.items.is_empty());
-    let around = if waits || !state.problems.is_empty() { Service::Warning } else { Service::Ok };
+    let undone = state.held.values().any(|held| held.lifting.is_some());
+    let around = if waits || undone || !state.problems.is_empty() { Service::Warning } else { Service::Ok };
     let none = if rows.is_empty() { Service::Unknown } else { Service::Ok };
     let services = rows.iter().map(|row| service(row, now)).chain([around, none]);
     let worst = services.max_by_key(|service| service.weight()).unwrap_or(Service::Unknown);
@@ -70,6 +71,7 @@ fn service(row: &Row<'_>, now: Instant) -> Service {
     let (view, mut at) = (&row.view, thresholds(row));
     let last = at.pop();
     match () {
+        () if view.awaits_renewal(now) => Service::Unknown,
         () if view.remaining() == 0 || last.is_some_and(|last| view.used >= last) => Service::Critical,
         () if row.stale(now) => Service::Unknown,
         () if view.tier().is_some() => Service::Warning,

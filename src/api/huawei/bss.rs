@@ -80,61 +80,166 @@ impl Account {
         Ok(answer.free_resources.iter().map(|record| Record::read(record.get())).collect())
     }
 
-    /// Each record to the id it answers. A renewed package comes back under its new id: one missing and one unasked.
+    /// The figures of an answer, and what is wrong with it.
     fn sort_out(
         &self,
         host: &dyn Host,
         ids: &[String],
-        mut records: Vec<Record>,
+        records: Vec<Record>,
         memory: &mut Memory,
         until: Duration,
         usages: &mut Usages,
     ) {
-        records.dedup();
-        let asked: BTreeSet<&String> = ids.iter().collect();
-        let (mut known, mut unasked): (Vec<_>, Vec<_>) = records.into_iter().partition(|r| asked.contains(&r.id));
-        let mut missing: Vec<&String> = ids.iter().filter(|id| !known.iter().any(|r| r.id == **id)).collect();
-        let mut found: Vec<(&String, Record)> = Vec::new();
-        missing.retain(|id| {
-            let alias = memory.renewed.get(*id);
-            let at = unasked.iter().position(|record| Some(&record.id) == alias);
-            found.extend(at.map(|at| (*id, unasked.swap_remove(at))));
-            at.is_none()
-        });
-        if let ([id], [_]) = (&missing[..], &unasked[..]) {
-            found.extend(unasked.pop().map(|record| (*id, record)));
-            missing.clear();
+        let mut pairs = Pairs::of(ids, records, &memory.renewed);
+        if !pairs.strangers.is_empty() {
+            self.ask_each(host, &mut pairs, until);
         }
-        found.extend(ids.iter().flat_map(|id| {
-            let own: Vec<Record> = known.extract_if(.., |record| record.id == *id).collect();
-            own.into_iter().map(move |record| (id, record))
-        }));
-        for (id, record) in found {
-            let twice = usages.packages.iter().any(|(known, _)| known == id);
-            let package = match twice {
-                true => Err("the answer holds it twice, with different figures".into()),
-                false => record.package(|measure| {
-                    units::bytes(self, host, measure, &mut memory.units, until).map_err(units::NoBytes::text)
-                }),
-            };
-            match package {
+        for (id, record) in pairs.found {
+            let units = &mut memory.units;
+            let unit = |measure| units::bytes(self, host, measure, units, until).map_err(units::NoBytes::text);
+            match record.package(unit) {
                 Ok(package) => {
-                    if package.id == *id {
-                        memory.renewed.remove(id);
-                    } else {
-                        memory.renewed.insert(id.clone(), package.id.clone());
+                    match package.id == id {
+                        true => drop(memory.renewed.remove(&id)),
+                        false => drop(memory.renewed.insert(id.clone(), package.id.clone())),
                     }
-                    usages.packages.push((id.clone(), package));
+                    usages.packages.push((id, package));
                 }
-                Err(why) => {
-                    usages.packages.retain(|(known, _)| known != id);
-                    usages.problems.push((id.clone(), self.redact(&why)));
-                }
+                Err(why) => usages.problems.push((id, self.redact(&why))),
             }
         }
+        let told = |ids: Vec<String>, why: &'static str| ids.into_iter().map(move |id| (id, why.to_owned()));
+        usages.problems.extend(told(pairs.twice, "the answer holds it twice, with different figures"));
         let absent = "the answer does not hold it: is it of this account, and not long expired?";
-        usages.problems.extend(missing.into_iter().map(|id| (id.clone(), absent.into())));
-        let stranger = "the answer holds this package, which nobody asked for";
-        usages.problems.extend(unasked.into_iter().map(|record| (record.shown_id(), stranger.into())));
+        usages.problems.extend(told(pairs.missing, absent));
+        let strangers = pairs.strangers.iter().map(Record::shown_id).collect();
+        usages.problems.extend(told(strangers, "the answer holds this package, which nobody asked for"));
+    }
+
+    /// Several packages that were renewed at once: asked one by one, the answer says which is which.
+    fn ask_each(&self, host: &dyn Host, pairs: &mut Pairs, until: Duration) {
+        let asked: Vec<String> = pairs.missing.iter().take(ONE_BY_ONE).cloned().collect();
+        for id in asked {
+            let Ok(mut records) = self.records(host, std::slice::from_ref(&id), until) else { return };
+            let Some(record) = records.pop().filter(|record| records.is_empty() && pairs.strangers.contains(record))
+            else {
+                continue;
+            };
+            pairs.strangers.retain(|stranger| *stranger != record);
+            pairs.missing.retain(|missing| *missing != id);
+            pairs.found.push((id, record));
+        }
+    }
+}
+
+/// Ids asked one by one in a run at the most.
+const ONE_BY_ONE: usize = 10;
+
+/// Which record answers which id.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Pairs {
+    found: Vec<(String, Record)>,
+    twice: Vec<String>,
+    missing: Vec<String>,
+    strangers: Vec<Record>,
+}
+
+impl Pairs {
+    /// A renewed package comes back under its new id: one that is known from before, else the only one unasked for the
+    /// only one missing.
+    fn of(ids: &[String], records: Vec<Record>, renewed: &BTreeMap<String, String>) -> Self {
+        let mut unique: Vec<Record> = Vec::new();
+        for record in records {
+            if !unique.contains(&record) {
+                unique.push(record);
+            }
+        }
+        let asked: BTreeSet<&String> = ids.iter().collect();
+        let (own, strangers): (Vec<_>, Vec<_>) = unique.into_iter().partition(|record| asked.contains(&record.id));
+        let mut by_id: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        for record in own {
+            by_id.entry(record.id.clone()).or_default().push(record);
+        }
+        let mut pairs = Self { strangers, ..Self::default() };
+        for id in ids {
+            let mut own = by_id.remove(id).unwrap_or_default();
+            own.extend(pairs.take_alias(renewed.get(id)));
+            // The renewed one is the later one of the two.
+            own.sort_by(|a, b| a.start().cmp(&b.start()));
+            let alike = own.iter().filter(|record| record.id == *id).count();
+            match own.pop() {
+                Some(_) if alike > 1 => pairs.twice.push(id.clone()),
+                Some(record) => pairs.found.push((id.clone(), record)),
+                None => pairs.missing.push(id.clone()),
+            }
+        }
+        if let ([_], [stranger]) = (&pairs.missing[..], &pairs.strangers[..])
+            && !stranger.id.is_empty()
+        {
+            pairs.found.extend(pairs.missing.drain(..).zip(pairs.strangers.drain(..)));
+        }
+        pairs
+    }
+
+    fn take_alias(&mut self, alias: Option<&String>) -> Option<Record> {
+        let at = self.strangers.iter().position(|record| alias == Some(&record.id))?;
+        Some(self.strangers.swap_remove(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str, left: u32, start: &str) -> Record {
+        let id = if id.is_empty() { "null".into() } else { format!("{id:?}") };
+        let json = format!(
+            r#"{{"free_resource_id":{id},"amount":{left},"original_amount":9,"measure_id":10,"start_time":"2026-{start}-15T16:00:00Z"}}"#
+        );
+        Record::read(&json)
+    }
+
+    /// What was found as `asked=answered`, and the ids of the rest.
+    fn pairs(ids: &[&str], records: &[Record], renewed: &[(&str, &str)]) -> (Vec<String>, String) {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        let renewed = renewed.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect();
+        let pairs = Pairs::of(&ids, records.to_vec(), &renewed);
+        let found = pairs.found.iter().map(|(id, record)| format!("{id}={}", record.id)).collect();
+        let strangers: Vec<String> = pairs.strangers.iter().map(|record| record.id.clone()).collect();
+        (found, format!("twice {:?} missing {:?} strangers {strangers:?}", pairs.twice, pairs.missing))
+    }
+
+    #[test]
+    fn each_record_answers_one_id() {
+        let (a, b, c) = (record("a", 1, "01"), record("b", 2, "01"), record("c", 3, "02"));
+        let none = r#"twice [] missing [] strangers []"#;
+        for (ids, records, renewed, found, rest) in [
+            (vec!["a", "b"], vec![b.clone(), a.clone()], vec![], vec!["a=a", "b=b"], none),
+            (vec!["a", "b"], vec![a.clone(), b.clone(), a.clone()], vec![], vec!["a=a", "b=b"], none),
+            (vec!["a"], vec![c.clone()], vec![], vec!["a=c"], none),
+            (vec!["a"], vec![a.clone(), c.clone()], vec![("a", "c")], vec!["a=c"], none),
+            (vec!["c"], vec![c.clone(), a.clone()], vec![("c", "a")], vec!["c=c"], none),
+            (vec!["a", "b"], vec![c.clone(), b.clone()], vec![("a", "c")], vec!["a=c", "b=b"], none),
+            (vec!["a"], vec![], vec![], vec![], r#"twice [] missing ["a"] strangers []"#),
+            (vec!["a"], vec![a.clone(), c.clone()], vec![], vec!["a=a"], r#"twice [] missing [] strangers ["c"]"#),
+            (
+                vec!["a"],
+                vec![a.clone(), record("a", 5, "01")],
+                vec![],
+                vec![],
+                r#"twice ["a"] missing [] strangers []"#,
+            ),
+            (vec!["a"], vec![record("", 1, "01")], vec![], vec![], r#"twice [] missing ["a"] strangers [""]"#),
+            (
+                vec!["a", "b"],
+                vec![c.clone(), record("d", 4, "02")],
+                vec![],
+                vec![],
+                r#"twice [] missing ["a", "b"] strangers ["c", "d"]"#,
+            ),
+        ] {
+            let expected: (Vec<String>, String) = (found.iter().map(ToString::to_string).collect(), rest.into());
+            assert_eq!(pairs(&ids, &records, &renewed), expected);
+        }
     }
 }

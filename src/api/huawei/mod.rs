@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::host::{Host, Reached, Request, Response};
+use crate::quota::text::clean;
 use crate::secret::Secret;
 use refusal::{Kind, Refusal};
 use sign::{Keys, Unsigned};
@@ -196,12 +197,14 @@ impl Account {
     pub fn exchange(&self, host: &dyn Host, call: &Call, until: Duration) -> Result<Vec<u8>, Failure> {
         let mut pause = PAUSE;
         let mut tries = 1;
+        // Half of the time for the first try, so that one that hangs leaves another a chance.
+        let patience = (until.saturating_sub(host.elapsed()) / 2).min(PATIENCE);
         loop {
             let left = until.saturating_sub(host.elapsed());
             if left.is_zero() {
                 return Err(Failure { text: "no time left in this run".into(), cause: Cause::Later });
             }
-            let (failure, wait) = match host.http(&self.sign(host, call, left.min(PATIENCE))) {
+            let (failure, wait) = match host.http(&self.sign(host, call, left.min(patience))) {
                 Ok(response) if call.tells && response.status == 200 => return Ok(response.body),
                 Ok(response) => match refusal::of(&response, host.now()) {
                     None => return Ok(response.body),
@@ -216,7 +219,7 @@ impl Account {
                 }
             };
             let wait = wait.map(|wait: Option<Duration>| wait.unwrap_or(pause));
-            let wait = wait.filter(|wait| tries < TRIES && host.elapsed() + *wait < until);
+            let wait = wait.filter(|wait| tries < TRIES && host.elapsed() + *wait + patience <= until);
             let Some(wait) = wait else { return Err(failure) };
             host.sleep(wait);
             (tries, pause) = (tries + 1, pause * 2);
@@ -272,9 +275,9 @@ impl Account {
 
 /// An id as it may stand in a path: the vendor's are letters, digits, `-`, `_` and `.`, at most 64 bytes.
 pub fn check_id(text: &str) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if text.is_empty() || text.len() > 64 || !text.chars().all(plain) || text.starts_with('.') {
-        return Err(format!("{:?} is no id", crate::quota::text::clean(text, 80)));
+        return Err(format!("{:?} is no id", clean(text, 80)));
     }
     Ok(text.to_owned())
 }

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::check_id;
 use crate::quota::bytes::{Round, decimal_bytes};
 use crate::quota::instant::Instant;
 use crate::quota::package::Package;
@@ -15,7 +16,7 @@ use crate::quota::text::clean;
 /// A record, or as much of it as could be read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
-    /// The package's id; empty: the record has none.
+    /// The package's id; empty: the record has none, or none that can be one.
     pub id: String,
     amount: Option<String>,
     original_amount: Option<String>,
@@ -51,13 +52,18 @@ impl Record {
     pub fn read(json: &str) -> Self {
         let Ok(fields) = serde_json::from_str::<Fields<'_>>(json) else { return Self::default() };
         Self {
-            id: plain(fields.free_resource_id).unwrap_or_default(),
+            id: plain(fields.free_resource_id).and_then(|id| check_id(&id).ok()).unwrap_or_default(),
             amount: plain(fields.amount),
             original_amount: plain(fields.original_amount),
             measure: plain(fields.measure_id),
             start: plain(fields.start_time),
             end: plain(fields.end_time),
         }
+    }
+
+    /// When its period begins, if it says so.
+    pub fn start(&self) -> Option<Instant> {
+        Instant::parse(self.start.as_ref()?)
     }
 
     /// The id as it may be shown.
@@ -77,6 +83,7 @@ impl Record {
         let left = bytes("amount", amount, Round::Up)?;
         let total = bytes("original_amount", original, Round::Down)?;
         if left > bytes("original_amount", original, Round::Up)? {
+            let (amount, original) = (clean(amount, 40), clean(original, 40));
             return Err(format!("its amount {amount} is more than its original_amount {original}"));
         }
         let (start, end) = (time("start_time", self.start.as_ref())?, time("end_time", self.end.as_ref())?);

@@ -16,11 +16,14 @@ struct Site {
 const CHINA: Site =
     Site { bss: "https://bss.myhuaweicloud.com", suffix: "myhuaweicloud.com", sts_region: "cn-north-4" };
 
+const EUROPE: Site =
+    Site { bss: "https://bss.myhuaweicloud.eu", suffix: "myhuaweicloud.eu", sts_region: "eu-west-101" };
+
 /// The names, and what they stand for (the vendor's SDK, its region tables).
 const SITES: &[(&str, Site)] = &[
     ("china", CHINA),
     ("international", Site { bss: "https://bss-intl.myhuaweicloud.com", sts_region: "ap-southeast-1", ..CHINA }),
-    ("europe", Site { bss: "https://bss.myhuaweicloud.eu", suffix: "myhuaweicloud.eu", sts_region: "eu-west-101" }),
+    ("europe", EUROPE),
 ];
 
 /// The names of the sites, in the order in which they are tried for an account whose site nobody knows.
@@ -49,7 +52,9 @@ pub fn open(fields: &Fields<'_>, keeper: &Keeper<'_>) -> Option<Account> {
         let from_env = || check_base(&keeper.variable(variable?)?).ok();
         written.or_else(from_env)
     };
-    let near = site.unwrap_or(CHINA);
+    // An endpoint alone may tell the site.
+    let european = endpoint.as_ref().is_some_and(|base| base.ends_with(EUROPE.suffix));
+    let near = site.unwrap_or(if european { EUROPE } else { CHINA });
     let endpoints = Endpoints {
         bss: endpoint.unwrap_or_else(|| near.bss.into()),
         iam: base("iam_endpoint", Some("HUAWEICLOUD_SDK_IAM_ENDPOINT")),
