@@ -22,13 +22,14 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-use quota::bytes::{Amount, Percent, UnitBase};
+use quota::bytes::{Amount, Percent, Unit, UnitBase};
 use quota::decide::decide;
 use quota::duration::Language;
 use quota::instant::Instant;
-use quota::meter::{Count, Counters, Identity, Reading};
-use quota::period::{Cycle, Rule, ShortMonth};
-use quota::policy::{Context, Plan, Quota, Threshold, Tier};
+use quota::meter::{Count, Counters, Figure, Identity, Reading};
+use quota::package::Package;
+use quota::period::{Cycle, Period, Rule, ShortMonth};
+use quota::policy::{Context, Level, Plan, Quota, Threshold, Tier};
 use quota::state::State;
 use quota::zone::Zone;
 use store::Store;
@@ -41,6 +42,9 @@ const STATE_SUBJECTS: u32 = 10_000;
 
 const SOURCE: &str = "pve";
 
+/// Bytes.
+const GB: u64 = 1 << 30;
+
 /// One quota and what it looks at, run after run.
 struct World {
     quota: Quota,
@@ -51,23 +55,34 @@ struct World {
 }
 
 impl World {
-    /// So many subjects, each seen twice and at a tenth of its allowance.
+    /// So many guests, each seen twice and at a tenth of its allowance.
     fn of(subjects: u32) -> Self {
-        let now = Instant::parse("2026-11-21T09:00:00Z").expect("a time");
         let identity = Identity {
             boot: Some("0574ae5d-7107-48b3-897b-a63fc0a40a5b".into()),
             uptime: Some(Duration::from_secs(350_735)),
             index: None,
         };
-        let reading = |number: u32| Reading {
-            subject: format!("qemu/{}", 100 + number),
-            at: now,
-            counters: Counters::default(),
-            identity: identity.clone(),
-            link_speed: None,
+        let figure = Figure::Counter { counters: Counters::default(), identity, link_speed: None };
+        Self::seen_twice(month(), subjects, |number| (format!("qemu/{}", 100 + number), figure.clone()))
+    }
+
+    /// So many packages of 1000 GB, as [`Self::of`].
+    fn of_packages(packages: u32) -> Self {
+        let period = Period { start: instant("2026-11-15T16:00:00Z"), end: Some(instant("2026-12-15T16:00:00Z")) };
+        let id = |number: u32| format!("9f86d081-884c-4d65-9a2f-{number:012}");
+        let package = |number| Package { id: id(number), total: 1000 * GB, left: 1000 * GB, period };
+        let ids = (0..packages).map(id).collect();
+        Self::seen_twice(provider(ids), packages, |number| (id(number), Figure::Package(package(number))))
+    }
+
+    fn seen_twice(quota: Quota, subjects: u32, of: impl Fn(u32) -> (String, Figure)) -> Self {
+        let now = instant("2026-11-21T09:00:00Z");
+        let reading = |number: u32| {
+            let (subject, figure) = of(number);
+            Reading { subject, at: now, figure }
         };
         let mut world = Self {
-            quota: month(),
+            quota,
             channels: vec!["terminal".into()],
             state: State::default(),
             readings: (0..subjects).map(reading).collect(),
@@ -84,8 +99,13 @@ impl World {
         self.now = self.now.plus(passed);
         for (number, reading) in self.readings.iter_mut().enumerate() {
             reading.at = self.now;
-            reading.counters.tx += sent(number);
-            reading.identity.uptime = reading.identity.uptime.map(|uptime| uptime + passed);
+            match &mut reading.figure {
+                Figure::Counter { counters, identity, .. } => {
+                    counters.tx += sent(number);
+                    identity.uptime = identity.uptime.map(|uptime| uptime + passed);
+                }
+                Figure::Package(package) => package.left = package.left.saturating_sub(sent(number)),
+            }
         }
     }
 
@@ -112,40 +132,63 @@ fn core(state: &mut State, quota: &Quota, channels: &[String], readings: &[Readi
     decide(&context, state)
 }
 
+fn instant(text: &str) -> Instant {
+    Instant::parse(text).expect("a time")
+}
+
 /// 1 TB a month with tiers at 80, 90 and 95 %, as without a configuration.
 fn month() -> Quota {
-    let rule = Rule {
-        cycle: Cycle::Month { day: 1 },
-        at: time::Time::MIDNIGHT,
-        zone: Zone::utc(),
-        short_month: ShortMonth::LastDay,
-    };
     let allowance = Amount::parse("1 TB", UnitBase::Thousand).expect("an amount");
-    let tier = |text: &str| Tier {
-        name: text.into(),
-        threshold: Threshold::Used(Percent::parse(text).expect("a percentage").of(allowance.bytes)),
-        key: format!("used {text}"),
-        repeat: None,
-        notify: vec!["terminal".into()],
-        actions: Vec::new(),
-        definition: String::new(),
-    };
+    let rule = rule(Cycle::Month { day: 1 });
     Quota {
         name: "month".into(),
         label: None,
         source: SOURCE.into(),
         count: Count::Out,
-        allowance,
+        allowance: Some(allowance.bytes),
+        unit: allowance.unit,
         unit_base: UnitBase::Thousand,
         row_key: format!("month {}", rule.key()),
         rule_key: rule.key(),
         rule,
         subjects: Vec::new(),
         exclude: Vec::new(),
+        packages: None,
         pool: false,
         since_boot: false,
         tiers: ["80%", "90%", "95%"].map(tier).into(),
         report: None,
+    }
+}
+
+/// The same tiers, of what each package holds.
+fn provider(ids: Vec<String>) -> Quota {
+    let rule = rule(Cycle::Provider);
+    Quota {
+        allowance: None,
+        unit: Unit::giga(UnitBase::Binary),
+        unit_base: UnitBase::Binary,
+        row_key: format!("month {}", rule.key()),
+        rule_key: rule.key(),
+        rule,
+        packages: Some(ids),
+        ..month()
+    }
+}
+
+fn rule(cycle: Cycle) -> Rule {
+    Rule { cycle, at: time::Time::MIDNIGHT, zone: Zone::utc(), short_month: ShortMonth::LastDay }
+}
+
+fn tier(text: &str) -> Tier {
+    Tier {
+        name: text.into(),
+        threshold: Threshold::Used(Level::Percent(Percent::parse(text).expect("a percentage"))),
+        key: format!("used {text}"),
+        repeat: None,
+        notify: vec!["terminal".into()],
+        actions: Vec::new(),
+        definition: String::new(),
     }
 }
 
@@ -164,6 +207,23 @@ fn quiet(criterion: &mut Criterion) {
             });
         });
     }
+    group.finish();
+}
+
+/// As [`quiet`], with packages in their provider's own period.
+fn packages(criterion: &mut Criterion) {
+    const PACKAGES: u32 = 1_000;
+    let mut world = World::of_packages(PACKAGES);
+    let mut group = criterion.benchmark_group("core/packages, nothing to tell");
+    group.throughput(Throughput::Elements(PACKAGES.into()));
+    group.bench_function(BenchmarkId::from_parameter(PACKAGES), |bencher| {
+        bencher.iter(|| {
+            world.later(Duration::from_millis(1), |_| 1);
+            let plan = world.run();
+            assert!(plan.tells.is_empty());
+            plan
+        });
+    });
     group.finish();
 }
 
@@ -219,5 +279,5 @@ fn settings() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4)).sample_size(50)
 }
 
-criterion_group! { name = benches; config = settings(); targets = quiet, crossing, state }
+criterion_group! { name = benches; config = settings(); targets = quiet, packages, crossing, state }
 criterion_main!(benches);

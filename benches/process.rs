@@ -4,10 +4,17 @@
 //! file with an fsync of it and of its folder, which every run owes its state. Budgets are printed beside the figures, and
 //! nothing is asserted: how long something takes depends on the machine.
 //!
+//! Then a check of a traffic package beside `curl` with the same request to the same server on loopback. That a check
+//! asks once, and no more, is asserted; where there is no curl (Debian's package `curl`), the rest is measured all the same.
+//!
 //! `NETQUOTA_BENCH_PAIRS` sets how many pairs (300), `NETQUOTA_BENCH_ROOT` the root folder (a small made-up machine;
 //! `/` for the real one). Under `cargo test`, three pairs show that it still runs.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures the machine itself, not through the program")]
+
+// Not beside this file, where it would be a benchmark of its own.
+#[path = "process/huawei.rs"]
+mod huawei;
 
 use std::env;
 use std::fs::{self, File};
@@ -16,6 +23,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use huawei::Vendor;
 
 /// The release binary.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_netquota");
@@ -64,6 +73,48 @@ fn main() -> io::Result<()> {
     let size = fs::metadata(PROGRAM)?.len();
     let of = if cfg!(debug_assertions) { "; not a release binary" } else { "" };
     println!("binary               {size:>9} bytes, budget {BUDGET_SIZE} {}{of}", verdict(size <= BUDGET_SIZE));
+    packages(pairs, &root, &folder)
+}
+
+/// A check of one traffic package, beside curl and two fsyncs.
+fn packages(pairs: usize, root: &Path, folder: &Path) -> io::Result<()> {
+    let state = folder.join("huawei");
+    fs::create_dir_all(&state)?;
+    let vendor = Vendor::start()?;
+    let mut checks = 0;
+    let mut checked = || -> io::Result<Duration> {
+        let mut command = check(root, &state);
+        vendor.configure(folder, &mut command)?;
+        let time = run(&mut command)?;
+        let requests = vendor.requests();
+        assert_eq!(requests, 1, "requests of a check");
+        checks += 1;
+        Ok(time)
+    };
+    checked()?;
+    let Some(curl) = vendor.curl() else {
+        println!("curl is not installed: nothing to compare a check of a package with (one took 1 request)");
+        return Ok(());
+    };
+    let mut round = || -> io::Result<[Duration; 3]> {
+        let times = [checked()?, run(&mut curl())?, two_fsyncs(&state)?];
+        assert_eq!(vendor.requests(), 1, "requests of curl");
+        Ok(times)
+    };
+    for _ in 0..pairs.div_ceil(10) {
+        round()?;
+    }
+    let rounds = (0..pairs).map(|_| round()).collect::<io::Result<Vec<_>>>()?;
+    let columns = [at(&rounds, 0.5), at(&rounds, 0.1)];
+    let row =
+        |name: &str, of: fn([f64; 3]) -> f64| println!("{name:20} {:>9.3} {:>11.3}", of(columns[0]), of(columns[1]));
+    println!("\n{pairs} pairs, ms         median  best tenth");
+    row("check of a package", |[check, _, _]| check);
+    row("curl, same request", |[_, curl, _]| curl);
+    row("two fsyncs", |[_, _, fsyncs]| fsyncs);
+    row("times curl", |[check, curl, _]| check / curl);
+    row("times without fsyncs", |[check, curl, fsyncs]| (check - fsyncs) / curl);
+    println!("requests a check     {:>9}, in each of {checks} checks", 1);
     Ok(())
 }
 

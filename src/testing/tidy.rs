@@ -97,6 +97,10 @@ fn an_example_of_every_state_version_is_loaded_and_comes_back_the_same() {
         let state = State::read(document.as_bytes()).unwrap();
         let again = State::read(&state.write().unwrap()).unwrap();
         assert_eq!(again, state);
+        if version == crate::quota::state::VERSION {
+            let value = |document: &[u8]| serde_json::from_slice::<serde_json::Value>(document).unwrap();
+            assert_eq!(value(&state.write().unwrap()), value(document.as_bytes()), "every field of it is known");
+        }
         assert!(!state.sources.is_empty() && !state.outbox.is_empty() && !state.problems.is_empty(), "too plain");
     }
 }
