@@ -51,7 +51,7 @@ impl Run<'_> {
         match step.go {
             Go::Apply => self.apply(guard, state, step, action, timeout),
             Go::Look | Go::Again => {
-                let outcome = self.order(state, step, action, timeout, false);
+                let outcome = self.order(state, step, action, timeout, Manner::Look);
                 self.conclude(state, step, action, outcome);
                 save(guard, state)
             }
@@ -69,6 +69,7 @@ impl Run<'_> {
         let config = self.config;
         let (quota, tier) = (&config.quotas[step.quota], &config.quotas[step.quota].tiers[step.tier]);
         let thing = action.action.thing();
+        let ordered = thing.as_ref().is_some_and(|thing| self.is_ordered(state, thing));
         let is_new = thing.as_ref().filter(|_| action.rule.lifts).is_some_and(|thing| self.claim(state, step, thing));
         let Some(deed) = deed_mut(state, quota, tier, step) else { return Ok(()) };
         let unheeded = deed.status == Status::Started;
@@ -78,8 +79,20 @@ impl Run<'_> {
         deed.machine = Some(self.machine.clone());
         deed.job = None;
         let tries = deed.tries;
+        let manner = if unheeded {
+            Manner::Again
+        } else if ordered {
+            Manner::Look
+        } else {
+            Manner::First
+        };
+        if let Some(held) =
+            thing.as_ref().and_then(|thing| state.held.get_mut(thing)).filter(|_| manner != Manner::Look)
+        {
+            held.ordered = Some(self.clock.now);
+        }
         save(guard, state)?;
-        let outcome = self.order(state, step, action, timeout, unheeded);
+        let outcome = self.order(state, step, action, timeout, manner);
         if let Some(thing) = thing {
             let nothing = matches!(outcome, Outcome::Unneeded | Outcome::Postponed { .. } | Outcome::Failed { .. });
             if is_new && nothing && tries == 1 {
@@ -104,7 +117,7 @@ impl Run<'_> {
         step: &Step,
         action: &NamedAction,
         timeout: Duration,
-        unheeded: bool,
+        manner: Manner,
     ) -> Outcome {
         let (quota, tier) = (&self.config.quotas[step.quota], &self.config.quotas[step.quota].tiers[step.tier]);
         let deed = deed_mut(state, quota, tier, step);
@@ -112,8 +125,7 @@ impl Run<'_> {
         let mut facts = step.facts.clone();
         facts.push(("NETQUOTA_HOST".into(), self.config.host_name.clone()));
         let withheld = &self.config.withheld;
-        // Two tiers or quotas may want the same of the same thing.
-        let only_look = action.action.thing().is_some_and(|thing| self.ordered.contains(&thing));
+        let (only_look, unheeded) = (manner == Manner::Look, manner == Manner::Again);
         let order = Order { facts: &facts, withheld, timeout, unheeded, job: job.as_deref(), only_look };
         match step.go {
             Go::Apply => action.action.apply(&**self.host, &order),
@@ -140,7 +152,7 @@ impl Run<'_> {
             if !taken || left < PAUSE {
                 return Ok(());
             }
-            match self.order(state, &step, action, left, false) {
+            match self.order(state, &step, action, left, Manner::Look) {
                 Outcome::Issued { .. } => self.host.sleep(PAUSE),
                 Outcome::Unseen { .. } => return Ok(()),
                 outcome => {
@@ -159,6 +171,20 @@ impl Run<'_> {
         (left >= least).then(|| action.action.timeout().min(left))
     }
 
+    /// Whether another tier or quota has ordered the same of the same thing a short while ago.
+    fn is_ordered(&self, state: &State, thing: &str) -> bool {
+        let before = state.held.get(thing).and_then(|held| held.ordered);
+        self.ordered.contains(thing) || before.is_some_and(|at| !due_again(at, AGAIN, self.clock.now))
+    }
+
+    /// It came to nothing: the next one that wants it orders it.
+    fn is_not_ordered(&mut self, state: &mut State, action: &NamedAction) {
+        if let Some(thing) = action.action.thing() {
+            self.ordered.remove(&thing);
+            state.held.entry(thing).and_modify(|held| held.ordered = None);
+        }
+    }
+
     /// Notes, before it is done, what will have to be undone, and for whom; whether nothing was done to it before.
     fn claim(&self, state: &mut State, step: &Step, thing: &str) -> bool {
         let quota = &self.config.quotas[step.quota];
@@ -168,7 +194,7 @@ impl Run<'_> {
         let is_new = !state.held.contains_key(thing);
         let now = self.clock.now;
         let (action, claims) = (step.action.clone(), Vec::new());
-        let fresh = || Held { action, since: now, ordered: now, claims, lifting: None };
+        let fresh = || Held { action, since: now, ordered: None, claims, lifting: None };
         let held = state.held.entry(thing.to_owned()).or_insert_with(fresh);
         if !held.claims.iter().any(|known| (&known.quota, &known.subject) == (&claim.quota, &claim.subject)) {
             held.claims.push(claim);
@@ -181,7 +207,7 @@ impl Run<'_> {
         let quota = &self.config.quotas[step.quota];
         let period = row_period(state, quota, step);
         let Some((held, period)) = state.held.get_mut(thing).zip(period) else { return };
-        (held.ordered, held.lifting) = (self.clock.now, None);
+        held.lifting = None;
         for claim in held.claims.iter_mut().filter(|claim| claim.quota == quota.name && claim.subject == step.subject) {
             claim.period = period;
         }
@@ -221,8 +247,12 @@ impl Run<'_> {
                 deed.tries = deed.tries.saturating_sub(1);
                 deed.output = self.redact(&why);
                 self.postponed(state, step, &action.rule, &why);
+                self.is_not_ordered(state, action);
             }
-            Outcome::Failed { why } => self.failed(state, step, &action.rule, &why),
+            Outcome::Failed { why } => {
+                self.failed(state, step, &action.rule, &why);
+                self.is_not_ordered(state, action);
+            }
         }
     }
 
@@ -312,7 +342,7 @@ impl Run<'_> {
         let Some(held) = state.held.get_mut(thing) else { return };
         let trouble = match outcome {
             // What was ordered a short while ago may still come about.
-            Outcome::Done { .. } | Outcome::Unneeded if !due_again(held.ordered, AGAIN, now) => {
+            Outcome::Done { .. } | Outcome::Unneeded if held.ordered.is_some_and(|at| now.since(at) < TAKES) => {
                 return held.lifting = None;
             }
             Outcome::Done { .. } | Outcome::Unneeded => {
@@ -325,7 +355,7 @@ impl Run<'_> {
                     order.job = job.or(order.job.take());
                     order.tries
                 });
-                (tries > 1).then(|| format!("ordered {tries} times, and it is still off"))
+                (tries > 1).then(|| "it was ordered more than once, and it is still off".to_owned())
             }
             Outcome::Unseen { why } => Some(self.redact(&why)),
             Outcome::Postponed { why } | Outcome::Failed { why } => {
@@ -347,6 +377,19 @@ impl Run<'_> {
     }
 }
 
+/// How something is ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// For the first time, or after it was refused.
+    First,
+    /// Since nothing came of it.
+    Again,
+    /// Not at all: it is only looked at.
+    Look,
+}
+
+/// A server that was told to stop may still go off within this: that it is on means nothing yet.
+const TAKES: Duration = Duration::from_secs(1800);
 /// How long an order is given to come about before it is given again.
 const AGAIN: Duration = Duration::from_secs(600);
 

@@ -133,6 +133,8 @@ fn figures(context: &Context<'_>, view: &View<'_>) -> Vec<String> {
     body.push(left(context, view));
     if view.fresh {
         body.extend(forecast(context, view));
+    } else if view.quota.pool && view.as_of == context.now {
+        body.push(say(language, "Not all of its packages have a figure now.", "部分流量包目前没有读数。"));
     } else {
         let at = local(&view.quota.rule.zone, view.as_of);
         body.push(say(language, format!("The last figure is of {at}."), format!("最后一次读数：{at}。")));

@@ -51,8 +51,9 @@ pub struct Held {
     pub action: String,
     /// Since when.
     pub since: Instant,
-    /// When it was last ordered: it may take its time.
-    pub ordered: Instant,
+    /// When it was last ordered: it may take its time. None when that was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<Instant>,
     /// Who needs it.
     pub claims: Vec<Claim>,
     /// The orders to undo it.
@@ -440,7 +441,7 @@ impl State {
         self.address.iter_mut().for_each(|address| clamp(&mut address.at));
         for held in self.held.values_mut() {
             clamp(&mut held.since);
-            clamp(&mut held.ordered);
+            held.ordered.iter_mut().for_each(clamp);
             held.lifting.iter_mut().for_each(|lifting| clamp(&mut lifting.at));
         }
     }

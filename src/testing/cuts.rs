@@ -108,6 +108,9 @@ fn check_commands(place: &str, whole: &Play, play: &Play, effect: Effect) {
         let before = expected.get(&argv).copied().unwrap_or(0);
         let unseen = effect != Effect::Send && argv.iter().any(|word| word.contains("poweroff"));
         let unseen = unseen || stops_itself(place);
+        // Recorded, and cut before it was seen that the server was off already.
+        let unseen =
+            unseen || (place.starts_with("huawei-already-off") && argv.iter().any(|word| word.contains("os-start")));
         assert!(count <= before + usize::from(unseen), "{place}: {argv:?} run {count} times instead of {before}");
     }
 }

@@ -91,7 +91,7 @@ impl Account {
         usages: &mut Usages,
     ) {
         let mut pairs = Pairs::of(ids, records, &memory.renewed);
-        if !pairs.strangers.is_empty() {
+        if pairs.strangers.iter().any(|record| !record.id.is_empty()) {
             self.ask_each(host, &mut pairs, until);
         }
         for (id, record) in pairs.found {
