@@ -341,9 +341,12 @@ impl Run<'_> {
         let now = self.clock.now;
         let Some(held) = state.held.get_mut(thing) else { return };
         let trouble = match outcome {
-            // What was ordered a short while ago may still come about.
-            Outcome::Done { .. } | Outcome::Unneeded if held.ordered.is_some_and(|at| now.since(at) < TAKES) => {
-                return held.lifting = None;
+            // On, without having been told to: what was ordered a short while ago may still come about.
+            Outcome::Done { .. } | Outcome::Unneeded
+                if !ordered && held.ordered.is_some_and(|at| now.since(at) < TAKES) =>
+            {
+                held.lifting = None;
+                return;
             }
             Outcome::Done { .. } | Outcome::Unneeded => {
                 self.notices.extend(ordered.then(|| Notice::lifted(thing, held)));

@@ -108,7 +108,7 @@ impl SourceState {
             let before = self.subjects.iter().find(|(_, known)| known.provider_id.as_ref() == Some(&reading.subject));
             let name = before.map(|(name, _)| name.clone());
             if let Some(mut subject) = name.and_then(|name| self.subjects.remove(&name)) {
-                subject.provider_id = None;
+                (subject.provider_id, subject.doubted_id) = (None, None);
                 self.subjects.insert(reading.subject.clone(), subject);
             }
         }
@@ -152,15 +152,20 @@ impl Subject {
 
     /// The provider's own account needs no deltas: it is what it is.
     fn follow(&mut self, package: &Package, asked: &[Asked<'_>], oddities: &mut Vec<Oddity>, name: &str) {
-        if let Some(ask) = asked.iter().find(|ask| ask.rule.is_provider()) {
-            let start = || Ledger::start(package.period, package.period.start);
-            self.ledgers.entry(ask.key.to_owned()).or_insert_with(start).follow(package);
-        }
         let known = self.provider_id.as_deref().unwrap_or(name);
         if known != package.id {
             oddities.push(Oddity::Renewed { subject: name.to_owned(), id: package.id.clone() });
+            let before = self.account().filter(|known| !package.renews(known.period.start, known.used.tx));
+            self.doubted_id = before.map(|known| known.period.start);
         }
         self.provider_id = (package.id != name).then(|| package.id.clone());
+        let doubted = self.doubted_id;
+        if let Some(ask) = asked.iter().find(|ask| ask.rule.is_provider()) {
+            let start = || Ledger::start(package.period, package.period.start);
+            let ledger = self.ledgers.entry(ask.key.to_owned()).or_insert_with(start);
+            ledger.follow(package);
+            ledger.unsure = if doubted == Some(ledger.period.start) { ledger.used } else { Counters::default() };
+        }
     }
 
     /// The first ledger of a rule. What another rule has metered since the same start is true for this one, too.

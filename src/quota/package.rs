@@ -43,7 +43,7 @@ impl Package {
 
     /// Whether it is in a later period than one that began at `start` with `used` bytes of usage at the last look. A
     /// start that is only corrected is no renewal: it moves by less than half a period, and nothing comes back.
-    fn renews(&self, start: Instant, used: u64) -> bool {
+    pub fn renews(&self, start: Instant, used: u64) -> bool {
         let length = self.period.end.map_or(Duration::ZERO, |end| end.since(self.period.start));
         self.period.start > start && (self.period.start >= start.plus(length / 2) || self.used() < used)
     }
@@ -159,6 +159,7 @@ impl Ledger {
         let used = members.iter().map(|member| member.used).fold(Counters::default(), Counters::plus);
         let total = members.iter().filter_map(|member| member.total).fold(0, u64::saturating_add);
         self.account(Period { start, end }, used, total);
+        self.unsure = members.iter().map(|member| member.unsure).fold(Counters::default(), Counters::plus);
     }
 
     fn account(&mut self, period: Period, used: Counters, total: u64) {

@@ -164,6 +164,10 @@ pub struct Subject {
     /// The id a renewed package has now, where it is not the subject's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
+    /// The start of a period in which the id has changed, though it was not new: it may be another package, and nothing
+    /// is done on its figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubted_id: Option<Instant>,
     /// Its usage, by period rule.
     #[serde(default)]
     pub ledgers: BTreeMap<String, Ledger>,

@@ -91,7 +91,9 @@ impl Account {
         usages: &mut Usages,
     ) {
         let mut pairs = Pairs::of(ids, records, &memory.renewed);
-        if pairs.strangers.iter().any(|record| !record.id.is_empty()) {
+        let now = host.now();
+        let renewed = |record: &Record| record.start().is_some_and(|start| now.since(start) < RENEWED);
+        if pairs.strangers.iter().any(|record| !record.id.is_empty() && renewed(record)) {
             self.ask_each(host, &mut pairs, until);
         }
         for (id, record) in pairs.found {
@@ -108,11 +110,15 @@ impl Account {
                 Err(why) => usages.problems.push((id, self.redact(&why))),
             }
         }
+        let told_missing = pairs.missing.len();
         let told = |ids: Vec<String>, why: &'static str| ids.into_iter().map(move |id| (id, why.to_owned()));
         usages.problems.extend(told(pairs.twice, "the answer holds it twice, with different figures"));
         let absent = "the answer does not hold it: is it of this account, and not long expired?";
         usages.problems.extend(told(pairs.missing, absent));
-        let strangers = pairs.strangers.iter().map(Record::shown_id).collect();
+        // What has no id may well be what is missing.
+        let whole = told_missing == 0;
+        let strangers = pairs.strangers.iter().filter(|record| whole || !record.id.is_empty());
+        let strangers = strangers.map(Record::shown_id).collect();
         usages.problems.extend(told(strangers, "the answer holds this package, which nobody asked for"));
     }
 
@@ -132,6 +138,8 @@ impl Account {
     }
 }
 
+/// A package whose period began within this may just have been renewed.
+const RENEWED: Duration = Duration::from_secs(3 * 86_400);
 /// Ids asked one by one in a run at the most.
 const ONE_BY_ONE: usize = 10;
 
