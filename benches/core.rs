@@ -162,7 +162,7 @@ fn month() -> Quota {
 }
 
 /// The same tiers, of what each package holds.
-fn provider(ids: Vec<String>) -> Quota {
+fn provider(ids: std::collections::BTreeSet<String>) -> Quota {
     let rule = rule(Cycle::Provider);
     Quota {
         allowance: None,

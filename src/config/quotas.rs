@@ -100,7 +100,7 @@ fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quo
         count,
         allowance: allowance.map(|allowance| allowance.bytes),
         unit,
-        packages: packages.map(<[String]>::to_vec),
+        packages: packages.map(|ids| ids.iter().cloned().collect()),
         unit_base: base,
         rule,
         row_key,

@@ -2,6 +2,7 @@
 //!
 //! [`super::decide`] makes the plan; carrying it out leaves no choices.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::absorb::Asked;
@@ -43,7 +44,7 @@ pub struct Quota {
     /// Names or globs left out.
     pub exclude: Vec<String>,
     /// The packages it looks at, for a source of packages: all of them have to be known.
-    pub packages: Option<Vec<String>>,
+    pub packages: Option<BTreeSet<String>>,
     /// Whether the subjects share one allowance.
     pub pool: bool,
     /// Whether the first sight counts what flowed since boot.
@@ -253,7 +254,7 @@ impl Quota {
     /// Whether it looks at a subject of this name.
     pub fn selects(&self, subject: &str) -> bool {
         let any = |patterns: &[String]| patterns.iter().any(|pattern| glob::matches(pattern, subject));
-        let configured = self.packages.as_ref().is_none_or(|ids| ids.iter().any(|id| id == subject));
+        let configured = self.packages.as_ref().is_none_or(|ids| ids.contains(subject));
         configured && (self.subjects.is_empty() || any(&self.subjects)) && !any(&self.exclude)
     }
 

@@ -119,10 +119,10 @@ impl Turn<'_, '_, '_, '_> {
             (Status::Started, Effect::Restart) => self.look_for_restart(action, deed),
             (Status::Started, Effect::Exit) => self.give_up(action, deed),
             (Status::Started, Effect::ServerOff) => self.look_at_server(action, deed),
-            (Status::Done, Effect::ServerOff) => {
-                if action.again_after.is_some_and(|after| due_again(deed.at, after, now)) {
-                    self.step(action, deed, Go::Again);
-                }
+            (Status::Done, Effect::ServerOff)
+                if action.again_after.is_some_and(|after| due_again(deed.at, after, now)) =>
+            {
+                self.step(action, deed, Go::Again);
             }
             (Status::GivenUp, _) => self.given_up(action),
             _ => {}

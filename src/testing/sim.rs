@@ -386,9 +386,10 @@ impl Host for World {
         self.effect(Effect::Command, |inner| {
             let before = inner.cloud.given.len();
             let answer = inner.cloud.answer(request);
-            for given in inner.cloud.given[before..].to_vec() {
-                inner.transcript.push(format!("  server: {given}"));
-                inner.ran.push(vec!["server".into(), given]);
+            let Inner { cloud, transcript, ran, .. } = inner;
+            for given in &cloud.given[before..] {
+                transcript.push(format!("  server: {given}"));
+                ran.push(vec!["server".into(), given.clone()]);
             }
             answer
         })

@@ -173,7 +173,7 @@ impl Pairs {
             let mut own = by_id.remove(id).unwrap_or_default();
             own.extend(pairs.take_alias(renewed.get(id)));
             // The renewed one is the later one of the two.
-            own.sort_by(|a, b| a.start().cmp(&b.start()));
+            own.sort_by_key(Record::start);
             let alike = own.iter().filter(|record| record.id == *id).count();
             match own.pop() {
                 Some(_) if alike > 1 => pairs.twice.push(id.clone()),
