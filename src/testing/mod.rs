@@ -4,6 +4,7 @@
 mod cloud;
 mod cuts;
 mod random;
+mod random_cloud;
 mod scenario;
 mod sim;
 mod tidy;

@@ -13,9 +13,14 @@ use crate::quota::meter::{Count, Ledger};
 use crate::quota::state::State;
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
+    /// From a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,11 +28,13 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    /// Less than the limit.
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 
-    fn one_in(&mut self, many: u64) -> bool {
+    /// Now and then.
+    pub fn one_in(&mut self, many: u64) -> bool {
         self.below(many) == 0
     }
 }
@@ -79,7 +86,7 @@ struct Year {
 
 impl Year {
     fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let world = World::new(Instant::parse("2026-01-01T00:00:00Z").unwrap());
         let period = PERIODS[random.below(PERIODS.len() as u64) as usize];
         let allowance = 200 + random.below(800);
