@@ -6,6 +6,7 @@
 
 mod act;
 mod meter;
+mod undo;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -7,10 +7,9 @@ use super::{Run, save};
 use crate::config::NamedAction;
 use crate::enforce::{Order, Outcome};
 use crate::error::Result;
-use crate::quota::lift;
-use crate::quota::message::{self, Notice, Off};
+use crate::quota::message::{self, Off};
 use crate::quota::policy::{ActionRule, DAY, Effect, Go, Plan, Quota, Step, TRIES, Tier, View, due_again};
-use crate::quota::state::{Claim, Deed, Held, Lifting, State, Status};
+use crate::quota::state::{Deed, State, Status};
 use crate::quota::text::Item;
 use crate::store::Guard;
 
@@ -27,12 +26,6 @@ impl Run<'_> {
             self.lift(guard, state, &thing)?;
         }
         Ok(())
-    }
-
-    /// What is to be undone now.
-    pub(super) fn to_lift(&self, state: &State) -> Vec<String> {
-        let thing = |action: &NamedAction| Some((action.rule.name.clone(), action.action.thing()?));
-        lift::due(&self.context(), state, &self.config.actions.iter().filter_map(thing).collect())
     }
 
     fn step(&mut self, guard: &mut dyn Guard, state: &mut State, step: &Step) -> Result<()> {
@@ -164,53 +157,11 @@ impl Run<'_> {
     }
 
     /// How long an action may take; none when what is left of the run is too little to start it.
-    fn time_for(&self, action: &NamedAction) -> Option<Duration> {
+    pub(super) fn time_for(&self, action: &NamedAction) -> Option<Duration> {
         let left = self.config.deadline.saturating_sub(self.host.elapsed());
         // Reading and messages leave at least three tenths.
         let least = action.action.timeout().min(LEAST).min(self.config.deadline / 5);
         (left >= least).then(|| action.action.timeout().min(left))
-    }
-
-    /// Whether another tier or quota has ordered the same of the same thing a short while ago.
-    fn is_ordered(&self, state: &State, thing: &str) -> bool {
-        let before = state.held.get(thing).and_then(|held| held.ordered);
-        self.ordered.contains(thing) || before.is_some_and(|at| !due_again(at, AGAIN, self.clock.now))
-    }
-
-    /// It came to nothing: the next one that wants it orders it.
-    fn is_not_ordered(&mut self, state: &mut State, action: &NamedAction) {
-        if let Some(thing) = action.action.thing() {
-            self.ordered.remove(&thing);
-            state.held.entry(thing).and_modify(|held| held.ordered = None);
-        }
-    }
-
-    /// Notes, before it is done, what will have to be undone, and for whom; whether nothing was done to it before.
-    fn claim(&self, state: &mut State, step: &Step, thing: &str) -> bool {
-        let quota = &self.config.quotas[step.quota];
-        let Some(period) = row_period(state, quota, step) else { return false };
-        let (source, subject) = (quota.source.clone(), step.subject.clone());
-        let claim = Claim { quota: quota.name.clone(), source, subject, period };
-        let is_new = !state.held.contains_key(thing);
-        let now = self.clock.now;
-        let (action, claims) = (step.action.clone(), Vec::new());
-        let fresh = || Held { action, since: now, ordered: None, claims, lifting: None };
-        let held = state.held.entry(thing.to_owned()).or_insert_with(fresh);
-        if !held.claims.iter().any(|known| (&known.quota, &known.subject) == (&claim.quota, &claim.subject)) {
-            held.claims.push(claim);
-        }
-        is_new
-    }
-
-    /// It was ordered for the period that runs; what had been off before stays a matter of the period it was done in.
-    fn reclaim(&self, state: &mut State, step: &Step, thing: &str) {
-        let quota = &self.config.quotas[step.quota];
-        let period = row_period(state, quota, step);
-        let Some((held, period)) = state.held.get_mut(thing).zip(period) else { return };
-        held.lifting = None;
-        for claim in held.claims.iter_mut().filter(|claim| claim.quota == quota.name && claim.subject == step.subject) {
-            claim.period = period;
-        }
     }
 
     fn conclude(&mut self, state: &mut State, step: &Step, action: &NamedAction, outcome: Outcome) {
@@ -256,7 +207,7 @@ impl Run<'_> {
         }
     }
 
-    fn redact(&self, text: &str) -> String {
+    pub(super) fn redact(&self, text: &str) -> String {
         self.config.secrets.iter().fold(text.to_owned(), |text, secret| secret.redact(&text))
     }
 
@@ -305,79 +256,6 @@ impl Run<'_> {
         let item = item(self, &view);
         self.put_all(state, &item);
     }
-
-    /// Undoes what was done. It is ordered again only after a while: what was accepted takes its time.
-    fn lift(&mut self, guard: &mut dyn Guard, state: &mut State, thing: &str) -> Result<()> {
-        let now = self.clock.now;
-        let locked = |claim: &Claim| self.locks_key(state, &claim.source);
-        let Some(held) = state.held.get(thing).filter(|held| !held.claims.iter().any(locked)) else { return Ok(()) };
-        let same = |action: &&NamedAction| action.rule.lifts && action.action.thing().as_deref() == Some(thing);
-        let Some(action) = self.config.actions.iter().find(same) else {
-            self.notices.push(Notice::forsaken(thing, held));
-            state.held.remove(thing);
-            self.keep_notices(state);
-            return save(guard, state);
-        };
-        let Some(timeout) = self.time_for(action) else {
-            self.problem(&format!("lift/{thing}"), format!("{thing}: no time left in this run to undo it"));
-            return Ok(());
-        };
-        let before = held.lifting.clone();
-        let only_look = before.as_ref().is_some_and(|order| !due_again(order.at, AGAIN, now));
-        if !only_look {
-            let tries = before.as_ref().map_or(0, |order| order.tries) + 1;
-            let lifting = Some(Lifting { at: now, tries, job: None });
-            state.held.entry(thing.to_owned()).and_modify(|held| held.lifting = lifting);
-            save(guard, state)?;
-        }
-        let job = before.as_ref().and_then(|order| order.job.as_deref()).filter(|_| only_look);
-        let order = Order { facts: &[], withheld: &self.config.withheld, timeout, unheeded: false, job, only_look };
-        let outcome = action.action.lift(&**self.host, &order);
-        self.lifted(state, thing, before.is_some(), outcome);
-        save(guard, state)
-    }
-
-    fn lifted(&mut self, state: &mut State, thing: &str, ordered: bool, outcome: Outcome) {
-        let now = self.clock.now;
-        let Some(held) = state.held.get_mut(thing) else { return };
-        let trouble = match outcome {
-            // On, without having been told to: what was ordered a short while ago may still come about.
-            Outcome::Done { .. } | Outcome::Unneeded
-                if !ordered && held.ordered.is_some_and(|at| now.since(at) < TAKES) =>
-            {
-                held.lifting = None;
-                return;
-            }
-            Outcome::Done { .. } | Outcome::Unneeded => {
-                self.notices.extend(ordered.then(|| Notice::lifted(thing, held)));
-                state.held.remove(thing);
-                return self.keep_notices(state);
-            }
-            Outcome::Issued { job, .. } => {
-                let tries = held.lifting.as_mut().map_or(0, |order| {
-                    order.job = job.or(order.job.take());
-                    order.tries
-                });
-                (tries > 1).then(|| "it was ordered more than once, and it is still off".to_owned())
-            }
-            Outcome::Unseen { why } => Some(self.redact(&why)),
-            Outcome::Postponed { why } | Outcome::Failed { why } => {
-                held.lifting = None;
-                Some(self.redact(&why))
-            }
-        };
-        if let Some(why) = trouble {
-            self.not_lifted(state, thing, &why);
-        }
-    }
-
-    fn not_lifted(&mut self, state: &mut State, thing: &str, why: &str) {
-        let Some(held) = state.held.get(thing) else { return };
-        let notice = Notice::not_lifted(thing, held, why);
-        self.problem(&notice.key, format!("{thing}: {}", why.lines().next().unwrap_or_default()));
-        self.tell_daily(state, notice);
-        self.keep_notices(state);
-    }
 }
 
 /// How something is ordered.
@@ -391,11 +269,6 @@ enum Manner {
     Look,
 }
 
-/// A server that was told to stop may still go off within this: that it is on means nothing yet.
-const TAKES: Duration = Duration::from_secs(1800);
-/// How long an order is given to come about before it is given again.
-const AGAIN: Duration = Duration::from_secs(600);
-
 /// An action that may take long is not started with less than this left: cut short, it would count as failed.
 const LEAST: Duration = Duration::from_secs(10);
 
@@ -404,12 +277,6 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 fn step_key(step: &Step, quota: &Quota) -> String {
     format!("action/{}/{}/{}", step.action, quota.name, step.subject)
-}
-
-fn row_period(state: &State, quota: &Quota, step: &Step) -> Option<crate::quota::instant::Instant> {
-    let source = state.sources.get(&quota.source)?;
-    let (_, subject) = quota.rows(source).into_iter().find(|(name, _)| *name == step.subject)?;
-    Some(subject.rows.get(&quota.row_key)?.period)
 }
 
 fn deeds_mut<'s>(
