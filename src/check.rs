@@ -85,7 +85,7 @@ pub fn check(host: &Arc<dyn Host>, store: &dyn Store, config: &Config, options: 
 
 /// The same line as far as deciding, for `--debug`: nothing is locked, sent, done or written.
 pub fn rehearse(host: &Arc<dyn Host>, store: &dyn Store, config: &Config, options: &Options) -> Result<Report> {
-    let mut run = Run::new(host, config, options)?;
+    let mut run = Run { eager: true, ..Run::new(host, config, options)? };
     let loaded = store::load(store.peek())?;
     let mut state = run.begin(loaded.state, loaded.broken.as_ref().map(|broken| (broken, None)));
     let said = run.read(&state);
@@ -137,6 +137,8 @@ struct Run<'a> {
     channels: Vec<String>,
     failed: Vec<String>,
     ordered: BTreeSet<String>,
+    /// Sources are asked however lately they were.
+    eager: bool,
 }
 
 impl<'a> Run<'a> {
@@ -160,6 +162,7 @@ impl<'a> Run<'a> {
             channels,
             failed: Vec::new(),
             ordered: BTreeSet::new(),
+            eager: false,
         })
     }
 
@@ -224,7 +227,9 @@ impl<'a> Run<'a> {
             every.zip(asked).is_none_or(|(every, asked)| policy::due_again(asked, every, self.clock.now))
         };
         let wanted = self.config.sources.iter().filter(|source| wanted(&source.name));
-        let due = |source: &&NamedSource| due(&source.name, source.every) && !self.locks_key(state, &source.name);
+        let due = |source: &&NamedSource| {
+            (self.eager || due(&source.name, source.every)) && !self.locks_key(state, &source.name)
+        };
         let (asked, left): (Vec<_>, Vec<_>) = wanted.partition(due);
         let known = |name: &str| state.sources.get(name);
         if self.traced {
@@ -487,7 +492,8 @@ pub fn read_only_this(
     config: &Config,
     quota: &str,
 ) -> Result<(State, Instant, Vec<String>)> {
-    let mut run = Run::new(host, config, &Options { only: vec![quota.to_owned()], ..Options::default() })?;
+    let options = Options { only: vec![quota.to_owned()], ..Options::default() };
+    let mut run = Run { eager: true, ..Run::new(host, config, &options)? };
     let loaded = store::load(guard)?;
     if let Some(broken) = loaded.broken {
         return Err(Error::failed(format!("{}: run `netquota check` first", broken.why)));

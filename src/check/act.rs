@@ -41,6 +41,12 @@ impl Run<'_> {
         if step.go != Go::Apply && self.locks_key(state, &quota.source) {
             return Ok(());
         }
+        if step.go == Go::Apply && self.is_lifting(state, action) {
+            // Told already; it is tried in the runs to come.
+            let deed = deed_mut(state, quota, &quota.tiers[step.tier], step);
+            deed.into_iter().for_each(|deed| deed.status = Status::Failed);
+            return Ok(());
+        }
         match step.go {
             Go::Apply => self.apply(guard, state, step, action, timeout),
             Go::Look | Go::Again => {
@@ -70,8 +76,7 @@ impl Run<'_> {
         deed.at = self.clock.now;
         deed.tries += 1;
         deed.machine = Some(self.machine.clone());
-        deed.job = None;
-        let tries = deed.tries;
+        (deed.job, deed.sent) = (None, false);
         let manner = if unheeded {
             Manner::Again
         } else if ordered {
@@ -88,7 +93,7 @@ impl Run<'_> {
         let outcome = self.order(state, step, action, timeout, manner);
         if let Some(thing) = thing {
             let nothing = matches!(outcome, Outcome::Unneeded | Outcome::Postponed { .. } | Outcome::Failed { .. });
-            if is_new && nothing && tries == 1 {
+            if is_new && nothing {
                 state.held.remove(&thing);
             } else if !nothing {
                 self.reclaim(state, step, &thing);
@@ -170,7 +175,12 @@ impl Run<'_> {
         let Some(deed) = deed_mut(state, quota, tier, step) else { return };
         match outcome {
             Outcome::Done { .. } | Outcome::Unneeded if step.go == Go::Again => deed.at = self.clock.now,
-            _ if step.go == Go::Again => drop(deeds_mut(state, quota, tier, step).map(|d| d.remove(&step.action))),
+            Outcome::Issued { .. } if step.go == Go::Again => {
+                drop(deeds_mut(state, quota, tier, step).map(|deeds| deeds.remove(&step.action)));
+            }
+            Outcome::Unseen { why } | Outcome::Postponed { why } | Outcome::Failed { why } if step.go == Go::Again => {
+                self.trouble(step, &self.redact(&why));
+            }
             Outcome::Done { output } => {
                 (deed.status, deed.output) = (Status::Done, self.redact(&output));
                 self.tell_done(state, step, action, Off::Now);
@@ -190,6 +200,7 @@ impl Run<'_> {
                 deed.machine = Some(self.machine.clone());
             }
             Outcome::Unseen { why } => {
+                deed.sent |= step.go == Go::Apply;
                 deed.output = self.redact(&why);
                 self.trouble(step, &self.redact(&why));
             }
@@ -203,6 +214,10 @@ impl Run<'_> {
             Outcome::Failed { why } => {
                 self.failed(state, step, &action.rule, &why);
                 self.is_not_ordered(state, action);
+                if let Some(thing) = action.action.thing().filter(|_| step.go == Go::Look) {
+                    // The order was taken and came to nothing: it is on.
+                    state.held.remove(&thing);
+                }
             }
         }
     }

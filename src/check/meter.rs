@@ -71,8 +71,11 @@ impl Run<'_> {
     /// Told at most once a day, and a problem each time.
     fn odd(&mut self, state: &mut State, source: &str, oddity: &Oddity) {
         let notice = match oddity {
-            Oddity::Renewed { subject, id } => {
-                let notice = Notice::renewed(source, subject, id);
+            Oddity::Renewed { subject, id, doubted } => {
+                let notice = match doubted {
+                    true => Notice::another_id(source, subject, id),
+                    false => Notice::renewed(source, subject, id),
+                };
                 return self.tell_daily(state, notice);
             }
             Oddity::Fell { subject, narrow } => Notice::fell(source, subject, *narrow),

@@ -26,6 +26,12 @@ impl Run<'_> {
         self.ordered.contains(thing) || before.is_some_and(|at| !due_again(at, AGAIN, self.clock.now))
     }
 
+    /// Whether it is being undone: it is done only when that has come about, or has had its time.
+    pub(super) fn is_lifting(&self, state: &State, action: &NamedAction) -> bool {
+        let held = action.action.thing().and_then(|thing| state.held.get(&thing));
+        held.and_then(|held| held.lifting.as_ref()).is_some_and(|order| !due_again(order.at, AGAIN, self.clock.now))
+    }
+
     /// It came to nothing: the next one that wants it orders it.
     pub(super) fn is_not_ordered(&mut self, state: &mut State, action: &NamedAction) {
         if let Some(thing) = action.action.thing() {
@@ -117,10 +123,11 @@ impl Run<'_> {
                 (tries > 1).then(|| "it was ordered more than once, and it is still off".to_owned())
             }
             Outcome::Unseen { why } => Some(self.redact(&why)),
-            Outcome::Postponed { why } | Outcome::Failed { why } => {
+            Outcome::Postponed { why } => {
                 held.lifting = None;
                 Some(self.redact(&why))
             }
+            Outcome::Failed { why } => Some(self.redact(&why)),
         };
         if let Some(why) = trouble {
             self.not_lifted(state, thing, &why);

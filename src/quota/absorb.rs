@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::instant::Instant;
 use super::meter::{Counters, Delta, Figure, Identity, Ledger, Reading, Series};
 use super::package::Package;
-use super::period::Rule;
+use super::period::{Cycle, Rule};
 use super::state::{SourceState, Subject};
 
 /// A subject unseen for this long, and a ledger unasked for, are forgotten.
@@ -45,6 +45,8 @@ pub enum Oddity {
         subject: String,
         /// The id it has now.
         id: String,
+        /// The period is not new: it may be another package.
+        doubted: bool,
     },
 }
 
@@ -125,9 +127,14 @@ impl SourceState {
 
 impl Subject {
     fn absorb(&mut self, reading: &Reading, asked: &[Asked<'_>], now: Instant, oddities: &mut Vec<Oddity>) {
-        let delta = self.series.as_ref().map(|last| Delta::between(last, reading, now));
+        let mut delta = self.series.as_ref().map(|last| Delta::between(last, reading, now));
         if let (Some(delta), Some(last)) = (&delta, &self.series) {
             note(reading, last, delta, oddities);
+        }
+        if let Figure::Package(package) = &reading.figure {
+            self.identify(package, oddities, &reading.subject);
+            // What another package may have used is counted, and nothing is done on it.
+            delta.iter_mut().for_each(|delta| delta.flagged |= self.doubted_id.is_some());
         }
         let missing = asked.iter().filter(|ask| !ask.rule.is_provider() && !self.ledgers.contains_key(ask.key));
         let opened: Vec<(String, Ledger)> =
@@ -137,7 +144,7 @@ impl Subject {
         }
         self.ledgers.extend(opened);
         if let Figure::Package(package) = &reading.figure {
-            self.follow(package, asked, oddities, &reading.subject);
+            self.follow(package);
         }
         for ledger in self.ledgers.values_mut() {
             ledger.mark(now);
@@ -150,22 +157,27 @@ impl Subject {
         };
     }
 
-    /// The provider's own account needs no deltas: it is what it is.
-    fn follow(&mut self, package: &Package, asked: &[Asked<'_>], oddities: &mut Vec<Oddity>, name: &str) {
-        let known = self.provider_id.as_deref().unwrap_or(name);
-        if known != package.id {
-            oddities.push(Oddity::Renewed { subject: name.to_owned(), id: package.id.clone() });
-            let before = self.account().filter(|known| !package.renews(known.period.start, known.used.tx));
-            self.doubted_id = before.map(|known| known.period.start);
+    /// Which id the package has now. One that changes though the period is not new may be another package.
+    fn identify(&mut self, package: &Package, oddities: &mut Vec<Oddity>, name: &str) {
+        let account = self.account().filter(|known| !package.renews(known.period.start, known.used.tx));
+        let same_period = account.map(|known| known.period.start);
+        if self.provider_id.as_deref().unwrap_or(name) != package.id {
+            self.doubted_id = same_period.filter(|_| package.id != name);
+            let (subject, id) = (name.to_owned(), package.id.clone());
+            oddities.push(Oddity::Renewed { subject, id, doubted: self.doubted_id.is_some() });
+        } else if same_period.is_none() {
+            self.doubted_id = None;
         }
         self.provider_id = (package.id != name).then(|| package.id.clone());
-        let doubted = self.doubted_id;
-        if let Some(ask) = asked.iter().find(|ask| ask.rule.is_provider()) {
-            let start = || Ledger::start(package.period, package.period.start);
-            let ledger = self.ledgers.entry(ask.key.to_owned()).or_insert_with(start);
-            ledger.follow(package);
-            ledger.unsure = if doubted == Some(ledger.period.start) { ledger.used } else { Counters::default() };
-        }
+    }
+
+    /// The provider's own account needs no deltas: it is what it is. It is kept whatever periods are asked for, since by
+    /// it answers are believed or not.
+    fn follow(&mut self, package: &Package) {
+        let start = || Ledger::start(package.period, package.period.start);
+        let ledger = self.ledgers.entry(Cycle::Provider.name().to_owned()).or_insert_with(start);
+        ledger.follow(package);
+        ledger.unsure = if self.doubted_id.is_some() { ledger.used } else { Counters::default() };
     }
 
     /// The first ledger of a rule. What another rule has metered since the same start is true for this one, too.
@@ -191,10 +203,11 @@ impl Subject {
     /// Moves the ledgers on; those no quota asks for any more go on until their period ends, in case one asks again.
     fn advance(&mut self, delta: &Delta, asked: &[Asked<'_>], now: Instant) {
         for (key, ledger) in &mut self.ledgers {
+            if ledger.total.is_some() {
+                // The provider's own account.
+                continue;
+            }
             if let Some(ask) = asked.iter().find(|ask| ask.key == key) {
-                if ask.rule.is_provider() {
-                    continue;
-                }
                 ledger.unasked = None;
                 if now < ledger.period.start {
                     ledger.rewind(ask.rule.period(now));

@@ -566,6 +566,22 @@ impl Notice {
         }
     }
 
+    /// A package has another id in the middle of a period.
+    pub fn another_id(source: &str, subject: &str, id: &str) -> Self {
+        let (name, id) = (clean(subject, NAME), clean(id, NAME));
+        Self {
+            key: format!("renewed/{source}/{subject}"),
+            en: (
+                format!("❓ {name}: the provider now answers with id {id}, in the middle of a period"),
+                "No action is based on it until the next period, or until that id is in the configuration.".into(),
+            ),
+            zh: (
+                format!("❓ {name}：服务商在周期中途改为返回 ID {id}"),
+                "在下一周期开始或将该 ID 写入配置之前，不会据此执行任何操作。".into(),
+            ),
+        }
+    }
+
     /// A package whose new period has not come.
     pub fn awaiting(source: &str, what: &str, since: &str) -> Self {
         let what = clean(what, NAME * 2);

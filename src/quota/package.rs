@@ -92,7 +92,8 @@ impl Package {
         }
         let (start, used) = (known.period.start, known.used.tx);
         // The bounds come first and the amount hours later: in a new period usage begins at nothing.
-        if self.renews(start, used) && used > 0 && self.used() == used && now < self.period.start.plus(LAG) {
+        let old = used > 0 && (used..=used.saturating_add(self.total / 20)).contains(&self.used());
+        if self.renews(start, used) && old && now < self.period.start.plus(LAG) {
             return Some(Doubt::Early);
         }
         let total = known.total.filter(|total| !self.renews(start, used) && apart(*total, self.total))?;
@@ -110,7 +111,8 @@ pub enum Doubt {
     Wrong(String),
 }
 
-/// For so long after a renewal an amount that has not changed is taken as one of before it.
+/// For so long after a renewal an amount that has not fallen, or grown by more than a twentieth of the whole, is taken as
+/// one of before it.
 const LAG: Duration = Duration::from_secs(86_400);
 
 /// Why a package of this total and a quota cannot be meant for each other, if so.
@@ -287,7 +289,9 @@ mod tests {
         let hours = |hours: u64| month(2).start.plus(Duration::from_secs(hours * 3600));
         assert_eq!(package(150, month(2)).doubt(Some(&known), hours(1)), Some(Doubt::Early));
         assert_eq!(package(150, month(2)).doubt(Some(&known), hours(25)), None);
-        assert_eq!(package(149, month(2)).doubt(Some(&known), hours(1)), None);
+        assert_eq!(package(140, month(2)).doubt(Some(&known), hours(1)), Some(Doubt::Early));
+        assert_eq!(package(99, month(2)).doubt(Some(&known), hours(1)), None);
+        assert_eq!(package(151, month(2)).doubt(Some(&known), hours(1)), None);
         assert_eq!(package(1000, month(2)).doubt(Some(&known), hours(1)), None);
     }
 

@@ -237,9 +237,9 @@ impl Status {
 }
 
 impl Deed {
-    /// Whether this machine was started anew since a provider took the order and the server was last seen on.
+    /// Whether this machine was started anew since a provider may have taken the order and the server was last seen on.
     pub fn went_down(&self, machine: &Identity, now: Instant) -> bool {
-        let then = self.machine.as_ref().filter(|_| self.job.is_some());
+        let then = self.machine.as_ref().filter(|_| self.job.is_some() || self.sent);
         then.is_some_and(|then| then.rebooted(machine, now.since(self.at)))
     }
 }
@@ -276,6 +276,9 @@ pub struct Deed {
     /// The provider's name for what it was asked to do, by which it can be asked how that goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
+    /// Whether it was sent to the provider, and no answer came.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sent: bool,
 }
 
 /// Where an action stands.

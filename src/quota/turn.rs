@@ -80,6 +80,7 @@ impl Turn<'_, '_, '_, '_> {
             machine: None,
             output: String::new(),
             job: None,
+            sent: false,
         }
     }
 
