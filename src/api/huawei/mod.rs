@@ -186,11 +186,12 @@ impl Account {
     pub fn misread(&self, body: &[u8], why: &str) -> Failure {
         let page = body.trim_ascii_start().first() == Some(&b'<');
         let text = if page {
-            "the answer is an HTML page: is a proxy in between?".into()
+            "the answer is an HTML page: is a proxy in between?".to_owned()
         } else {
-            format!("the answer cannot be read: {why}")
+            // The reader quotes what it stumbled over, whole.
+            format!("the answer cannot be read: {}", clean(&self.redact(why), 120))
         };
-        Failure { text: self.redact(&text), cause: Cause::Unknown }
+        Failure { text, cause: Cause::Unknown }
     }
 
     /// The body of a successful answer.
