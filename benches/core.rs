@@ -20,7 +20,8 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
 
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 use quota::bytes::{Amount, Percent, Unit, UnitBase};
 use quota::decide::decide;
@@ -196,27 +197,14 @@ fn tier(text: &str) -> Tier {
 fn quiet(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("core/nothing to tell");
     for subjects in SUBJECTS {
-        let mut world = World::of(subjects);
-        group.throughput(Throughput::Elements(subjects.into()));
-        group.bench_function(BenchmarkId::from_parameter(subjects), |bencher| {
-            bencher.iter(|| {
-                world.later(Duration::from_millis(1), |_| 1);
-                let plan = world.run();
-                assert!(plan.tells.is_empty());
-                plan
-            });
-        });
+        nothing_to_tell(&mut group, World::of(subjects), subjects);
     }
     group.finish();
 }
 
-/// As [`quiet`], with packages in their provider's own period.
-fn packages(criterion: &mut Criterion) {
-    const PACKAGES: u32 = 1_000;
-    let mut world = World::of_packages(PACKAGES);
-    let mut group = criterion.benchmark_group("core/packages, nothing to tell");
-    group.throughput(Throughput::Elements(PACKAGES.into()));
-    group.bench_function(BenchmarkId::from_parameter(PACKAGES), |bencher| {
+fn nothing_to_tell(group: &mut BenchmarkGroup<'_, WallTime>, mut world: World, subjects: u32) {
+    group.throughput(Throughput::Elements(subjects.into()));
+    group.bench_function(BenchmarkId::from_parameter(subjects), |bencher| {
         bencher.iter(|| {
             world.later(Duration::from_millis(1), |_| 1);
             let plan = world.run();
@@ -224,6 +212,13 @@ fn packages(criterion: &mut Criterion) {
             plan
         });
     });
+}
+
+/// As [`quiet`], with packages in their provider's own period.
+fn packages(criterion: &mut Criterion) {
+    const PACKAGES: u32 = 1_000;
+    let mut group = criterion.benchmark_group("core/packages, nothing to tell");
+    nothing_to_tell(&mut group, World::of_packages(PACKAGES), PACKAGES);
     group.finish();
 }
 

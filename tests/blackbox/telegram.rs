@@ -112,19 +112,7 @@ impl Telegram {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let inner = Arc::new(Mutex::new(Inner { chats: vec![CHAT], ..Inner::default() }));
-        let shared = Arc::clone(&inner);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if lock(&shared).closing {
-                    return;
-                }
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || {
-                    // A client that goes away in the middle is what some tests are about.
-                    let _ = serve(&shared, stream);
-                });
-            }
-        });
+        listen(listener, &inner, |inner| inner.closing, serve);
         Self { address, inner }
     }
 
@@ -222,8 +210,31 @@ impl Drop for Telegram {
     }
 }
 
-fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+/// What a failed test has left is as good as ever.
+pub fn lock<S>(inner: &Mutex<S>) -> MutexGuard<'_, S> {
     inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Serves each connection in a thread of its own until the server is closing; any fake of this shape is served so.
+pub fn listen<S: Send + 'static>(
+    listener: TcpListener,
+    inner: &Arc<Mutex<S>>,
+    closing: fn(&S) -> bool,
+    serve: fn(&Mutex<S>, TcpStream) -> io::Result<()>,
+) {
+    let shared = Arc::clone(inner);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            if closing(&lock(&shared)) {
+                return;
+            }
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                // A client that goes away in the middle is what some tests are about.
+                let _ = serve(&shared, stream);
+            });
+        }
+    });
 }
 
 /// A request as it came.

@@ -98,7 +98,7 @@ impl Account {
         }
         for (id, record) in pairs.found {
             let units = &mut memory.units;
-            let unit = |measure| units::bytes(self, host, measure, units, until).map_err(units::NoBytes::text);
+            let unit = |measure| units::bytes(self, host, measure, units, until);
             match record.package(unit) {
                 Ok(package) => {
                     match package.id == id {

@@ -11,11 +11,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::record::plain;
+use super::record::{Amounts, Record, plain};
 use super::units::{self, Looked, NoBytes};
 use super::{Account, Call, Cause, Failure, check_id};
 use crate::host::Host;
-use crate::quota::bytes::{Round, decimal_bytes};
 use crate::quota::instant::Instant;
 
 /// Pages of a listing at the most: an endless one must end.
@@ -152,19 +151,7 @@ struct Bundle<'a> {
     #[serde(borrow)]
     quota_reuse_mode: Option<&'a RawValue>,
     #[serde(borrow)]
-    free_resources: Option<Vec<Item<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Item<'a> {
-    #[serde(borrow)]
-    free_resource_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    amount: Option<&'a RawValue>,
-    #[serde(borrow)]
-    original_amount: Option<&'a RawValue>,
-    #[serde(borrow)]
-    measure_id: Option<&'a RawValue>,
+    free_resources: Option<Vec<&'a RawValue>>,
 }
 
 impl Account {
@@ -325,12 +312,14 @@ fn listed(
         Some("2") => Some(false),
         _ => None,
     };
-    let read = |item: Item<'_>| {
-        let id = check_id(&plain(item.free_resource_id)?).ok()?;
-        let holds = match item.holds(&mut unit) {
-            Ok(holds) => holds,
-            Err(why) => Holds::Unknown(redact(&why)),
+    let read = |item: &RawValue| {
+        let item = Record::read(item.get());
+        let holds = match item.amounts(&mut unit) {
+            Ok(Amounts { left, total }) => Holds::Traffic { left, total },
+            Err(NoBytes::Other(_)) => Holds::Other,
+            Err(NoBytes::Unknown(why)) => Holds::Unknown(redact(&why)),
         };
+        let id = Some(item.id).filter(|id| !id.is_empty())?;
         Some(Listed { id, product: product.clone(), standing: standing(bundle.status), resets, expires, holds })
     };
     bundle.free_resources.unwrap_or_default().into_iter().filter_map(read).collect()
@@ -344,23 +333,6 @@ fn standing(status: Option<&RawValue>) -> Standing {
         Some("3") => Standing::Expired,
         Some("4") => Standing::Unsubscribed,
         _ => Standing::Unknown,
-    }
-}
-
-impl Item<'_> {
-    fn holds(&self, unit: &mut impl FnMut(i64) -> Result<u64, NoBytes>) -> Result<Holds, String> {
-        let present = |name: &str, value| plain(value).ok_or_else(|| format!("its {name} is missing"));
-        let measure = present("measure_id", self.measure_id)?;
-        let measure = measure.parse().map_err(|_| "its measure_id is no unit's number".to_owned())?;
-        let unit = match unit(measure) {
-            Ok(unit) => unit,
-            Err(NoBytes::Other(_)) => return Ok(Holds::Other),
-            Err(NoBytes::Unknown(why)) => return Err(why),
-        };
-        let bytes = |name, value, round| decimal_bytes(&present(name, value)?, unit, round);
-        let left = bytes("amount", self.amount, Round::Up)?;
-        let total = bytes("original_amount", self.original_amount, Round::Down)?;
-        Ok(Holds::Traffic { left, total })
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::check_id;
+use super::units::NoBytes;
 use crate::quota::bytes::{Round, decimal_bytes};
 use crate::quota::instant::Instant;
 use crate::quota::package::Package;
@@ -23,6 +24,15 @@ pub struct Record {
     measure: Option<String>,
     start: Option<String>,
     end: Option<String>,
+}
+
+/// What is left of a package, and what it holds, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amounts {
+    /// Rounded up.
+    pub left: u64,
+    /// Rounded down.
+    pub total: u64,
 }
 
 #[derive(Deserialize)]
@@ -71,26 +81,39 @@ impl Record {
         if self.id.is_empty() { "(without an id)".into() } else { clean(&self.id, 64) }
     }
 
-    /// The figure, with `unit` for the bytes of a measure; the error says what is missing or wrong.
-    pub fn package(&self, unit: impl FnOnce(i64) -> Result<u64, String>) -> Result<Package, String> {
-        let measure = present("measure_id", self.measure.as_ref())?;
-        let measure = measure.parse().map_err(|_| wrong("measure_id", measure, "no unit's number"))?;
-        let amount = present("amount", self.amount.as_ref())?;
-        let original = present("original_amount", self.original_amount.as_ref())?;
+    /// What is left and what there is in all, in bytes, with `unit` for those of a measure; the error says what is
+    /// missing or wrong.
+    pub fn amounts(&self, unit: impl FnOnce(i64) -> Result<u64, NoBytes>) -> Result<Amounts, NoBytes> {
+        let (measure, amount, original) = self.written().map_err(NoBytes::Unknown)?;
         let unit = unit(measure)?;
-        let bytes =
-            |name, text: &str, round| decimal_bytes(text, unit, round).map_err(|why| format!("its {name}: {why}"));
+        let bytes = |name, text: &str, round| {
+            decimal_bytes(text, unit, round).map_err(|why| NoBytes::Unknown(format!("its {name}: {why}")))
+        };
         let left = bytes("amount", amount, Round::Up)?;
         let total = bytes("original_amount", original, Round::Down)?;
         if left > bytes("original_amount", original, Round::Up)? {
             let (amount, original) = (clean(amount, 40), clean(original, 40));
-            return Err(format!("its amount {amount} is more than its original_amount {original}"));
+            return Err(NoBytes::Unknown(format!("its amount {amount} is more than its original_amount {original}")));
         }
+        Ok(Amounts { left: left.min(total), total })
+    }
+
+    /// The unit's number and the two amounts.
+    fn written(&self) -> Result<(i64, &str, &str), String> {
+        let measure = present("measure_id", self.measure.as_ref())?;
+        let measure = measure.parse().map_err(|_| wrong("measure_id", measure, "no unit's number"))?;
+        let amount = present("amount", self.amount.as_ref())?;
+        Ok((measure, amount, present("original_amount", self.original_amount.as_ref())?))
+    }
+
+    /// The figure, with `unit` for the bytes of a measure; the error says what is missing or wrong.
+    pub fn package(&self, unit: impl FnOnce(i64) -> Result<u64, NoBytes>) -> Result<Package, String> {
+        let Amounts { left, total } = self.amounts(unit).map_err(NoBytes::text)?;
         let (start, end) = (time("start_time", self.start.as_ref())?, time("end_time", self.end.as_ref())?);
         if start >= end {
             return Err(format!("its period ends at {end}, before it begins"));
         }
-        Ok(Package { id: self.id.clone(), total, left: left.min(total), period: Period { start, end: Some(end) } })
+        Ok(Package { id: self.id.clone(), total, left, period: Period { start, end: Some(end) } })
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::signing;
-use crate::telegram::read_request;
+use crate::telegram::{listen, lock, read_request};
 
 /// An access key of the real shape that was never issued.
 pub const AK: &str = "NQNEVERISSUEDTESTAK0";
@@ -193,19 +193,7 @@ impl Huawei {
             ..Inner::default()
         };
         let inner = Arc::new(Mutex::new(inner));
-        let shared = Arc::clone(&inner);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if lock(&shared).closing {
-                    return;
-                }
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || {
-                    // A client that goes away in the middle is what some tests are about.
-                    let _ = serve(&shared, stream);
-                });
-            }
-        });
+        listen(listener, &inner, |inner| inner.closing, serve);
         Self { address, inner }
     }
 
@@ -441,10 +429,6 @@ pub fn utc(at: OffsetDateTime) -> String {
 
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
-}
-
-fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
-    inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn is(record: &[(String, String)], id: &str) -> bool {
