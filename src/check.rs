@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::config::{Config, NamedSource, PublicAddress, fields};
 use crate::error::{Error, Exit, Result};
-use crate::host::{Host, Request};
+use crate::host::{Host, Request, Tls};
 use crate::notify::deliver::Post;
 use crate::quota::clock::{News, Verdict};
 use crate::quota::decide;
@@ -369,6 +369,7 @@ impl<'a> Run<'a> {
                 body: Vec::new(),
                 timeout: left.min(Duration::from_secs(3)),
                 proxy: None,
+                tls: Tls::System,
                 body_limit: 1024,
             };
             let answer = self.host.http(&request).ok().filter(|answer| answer.status == 200);

@@ -4,6 +4,7 @@
 //! world can stand in for the machine. [`os::OsHost`] is the real one.
 
 pub mod os;
+mod tls;
 
 use std::io;
 use std::path::Path;
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 use crate::error::at;
 use crate::quota::instant::Instant;
+
+pub use tls::{Roots, Tls};
 
 /// The machine, or a simulated one.
 pub trait Host: Send + Sync {
@@ -54,7 +57,7 @@ pub type Job = Box<dyn FnOnce() + Send>;
 /// An HTTP request. Redirects are not followed.
 #[derive(Clone)]
 pub struct Request {
-    /// `GET` or `POST`.
+    /// `GET`, `POST` or `PUT`.
     pub method: &'static str,
     /// May hold a secret: never printed.
     pub url: String,
@@ -66,6 +69,8 @@ pub struct Request {
     pub timeout: Duration,
     /// `http://…`, `https://…`, `socks5://…` or `socks5h://…`; none: a direct connection, whatever the environment says.
     pub proxy: Option<String>,
+    /// Whom an `https` connection trusts.
+    pub tls: Tls,
     /// Bytes of the answer's body read at the most; a longer one is an error.
     pub body_limit: u64,
 }

@@ -20,7 +20,7 @@ use self::answer::{Remedy, Verdict, judge};
 pub use self::open::open;
 pub use self::settings::{Chat, check_base, check_proxy, check_token};
 use super::{Delivery, Notifier};
-use crate::host::{Host, Request};
+use crate::host::{Host, Request, Tls};
 use crate::quota::text::{self, Line, Message};
 use crate::secret::Secret;
 
@@ -131,6 +131,7 @@ impl Telegram {
             body: self.body(message, attempt).to_string().into_bytes(),
             timeout,
             proxy: self.proxy.as_ref().map(|proxy| proxy.expose().to_owned()),
+            tls: Tls::System,
             body_limit: BODY_LIMIT,
         };
         match host.http(&request) {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::host::{Host, Reached, Request, Response};
+use crate::host::{Host, Reached, Request, Response, Tls};
 use crate::quota::text::clean;
 use crate::secret::Secret;
 use refusal::{Kind, Refusal};
@@ -269,6 +269,7 @@ impl Account {
             body,
             timeout,
             proxy: None,
+            tls: Tls::System,
             body_limit: LIMIT,
         }
     }

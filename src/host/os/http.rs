@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use ureq::{Agent, Body, Proxy, http};
+use ureq::{Agent, Body, Proxy, Timeout, http};
 
 use super::super::{HttpError, Reached, Request, Response};
 use super::wall_clock;
@@ -27,8 +27,15 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// How the standard library's errors of name look-ups begin.
 const LOOKUP: &str = "failed to lookup address information: ";
 
+/// How the TLS library's errors of certificates begin.
+const DISTRUSTED: &str = "invalid peer certificate: ";
+
 /// Characters of an error text at the most; a certificate may list a thousand names.
 const ERROR_LIMIT: usize = 200;
+
+/// For connecting, TLS included; half of the request's time at the most. What has not begun by then was not sent, which
+/// is worth knowing before the whole time is over.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the last `Date` header said of this machine's clock.
 #[derive(Debug, Clone, Default)]
@@ -104,10 +111,17 @@ fn agent(request: &Request) -> Result<Agent, ureq::Error> {
         .max_redirects(0)
         .proxy(proxy)
         .timeout_global(Some(request.timeout))
+        .timeout_connect(connect_limit(request))
+        .tls_config(request.tls.config())
         .user_agent(USER_AGENT)
         .accept_encoding("identity")
         .build();
     Ok(config.new_agent())
+}
+
+/// None for proxies: those are slow by nature, and the time for them is that of the whole exchange.
+fn connect_limit(request: &Request) -> Option<Duration> {
+    request.proxy.is_none().then(|| CONNECT_LIMIT.min(request.timeout / 2))
 }
 
 fn unsent(text: String) -> HttpError {
@@ -119,7 +133,11 @@ fn lost(text: String) -> HttpError {
 }
 
 fn timed_out(limit: Duration) -> HttpError {
-    lost(format!("timed out after {:.1} s", limit.as_secs_f32()))
+    lost(format!("timed out after {}", seconds(Some(limit))))
+}
+
+fn seconds(time: Option<Duration>) -> String {
+    format!("{:.1} s", time.unwrap_or_default().as_secs_f32())
 }
 
 /// The library's own texts may hold the address or a header; only those that cannot are passed on.
@@ -127,6 +145,7 @@ fn explain(error: ureq::Error, request: &Request) -> HttpError {
     use ureq::Error as E;
     let reached = reached(&error);
     let text = match error {
+        E::Timeout(Timeout::Connect) => format!("no connection within {}", seconds(connect_limit(request))),
         E::Timeout(_) => return timed_out(request.timeout),
         E::Io(error) => explain_io(&error, request),
         E::HostNotFound => "name not found".into(),
@@ -144,15 +163,27 @@ fn explain(error: ureq::Error, request: &Request) -> HttpError {
     HttpError { text: printable(&text), reached }
 }
 
-/// Only what certainly comes before the first byte is told apart: most TLS errors may come on either side of it.
+/// Only what certainly comes before the first byte of the request is told apart. Of the TLS errors, that is a
+/// certificate that is not trusted: the others may come on either side of it.
 fn reached(error: &ureq::Error) -> Reached {
     use ureq::Error as E;
     match error {
-        E::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused || unknown_name(error) => Reached::No,
-        E::HostNotFound | E::Tls(_) | E::ConnectProxyFailed(_) => Reached::No,
+        E::Io(error) if unconnected(error.kind()) || unknown_name(error) || distrusted(error) => Reached::No,
+        E::HostNotFound | E::Tls(_) | E::ConnectProxyFailed(_) | E::Timeout(Timeout::Connect) => Reached::No,
         E::InvalidProxyUrl | E::BadUri(_) | E::Http(_) => Reached::No,
         _ => Reached::Perhaps,
     }
+}
+
+/// A connection that was there is kept for many minutes by the system while its host cannot be reached: longer than any
+/// exchange may take.
+fn unconnected(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind as K;
+    matches!(kind, K::ConnectionRefused | K::HostUnreachable | K::NetworkUnreachable)
+}
+
+fn distrusted(error: &io::Error) -> bool {
+    wraps(error, ureq::Error::Rustls) && in_words(error).starts_with(DISTRUSTED)
 }
 
 fn unknown_name(error: &io::Error) -> bool {
@@ -191,6 +222,9 @@ fn printable(text: &str) -> String {
 }
 
 #[cfg(test)]
+mod tls_tests;
+
+#[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::io::{BufRead, BufReader, Write};
@@ -198,6 +232,7 @@ mod tests {
     use std::process;
     use std::sync::mpsc::Receiver;
 
+    use super::super::super::Tls;
     use super::*;
 
     /// A server on loopback that hands each connection to `talk`, and what `talk` returned.
@@ -245,6 +280,7 @@ mod tests {
             body: Vec::new(),
             timeout: Duration::from_secs(5),
             proxy: None,
+            tls: Tls::System,
             body_limit: 1000,
         }
     }
@@ -293,6 +329,10 @@ mod tests {
         assert!(heard.recv().unwrap().ends_with("\r\n\r\n{\"a\":1}"));
         assert!(fetch(&Request { method: "POST", ..get(port) }).is_ok());
         assert!(heard.recv().unwrap().to_lowercase().contains("content-length: 0\r\n"));
+        assert!(fetch(&Request { method: "PUT", body: b"a=1%3B2".to_vec(), ..get(port) }).is_ok());
+        let put = heard.recv().unwrap();
+        assert!(put.starts_with("PUT ") && put.ends_with("\r\n\r\na=1%3B2"), "{put}");
+        assert!(put.to_lowercase().contains("content-length: 7\r\n"), "{put}");
     }
 
     #[test]
@@ -355,8 +395,10 @@ mod tests {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let elsewhere = |url: String| Request { url, ..get(port) };
         let proxy = Some(format!("http://127.0.0.1:{}", answering("HTTP/1.1 407 X\r\n\r\n").0));
+        let (mute, _) = server(|_stream| thread::sleep(Duration::from_secs(20)));
         for request in [
             get(port),
+            Request { timeout: LIMIT, ..elsewhere(format!("https://127.0.0.1:{mute}/")) },
             elsewhere(format!("http://{}/", no_name())),
             elsewhere("getMe".into()),
             Request { headers: vec![("x-token", "\n".into())], ..get(port) },
