@@ -24,6 +24,7 @@ use crate::secret::Secret;
 use refusal::{Kind, Refusal};
 use sign::{Keys, Unsigned};
 
+pub use super::{Cause, Failure};
 pub use settings::{open, read_ids, sites};
 
 /// Keys, and where the services are.
@@ -115,41 +116,6 @@ impl Call {
 
     fn method(&self) -> &'static str {
         if self.body.is_some() { "POST" } else { "GET" }
-    }
-}
-
-/// Why a call brought nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// What is wrong, redacted.
-    pub text: String,
-    /// Of which kind.
-    pub cause: Cause,
-}
-
-/// What a failed call means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// The key is refused: asking on locks it.
-    Credentials,
-    /// The key may not do this.
-    Forbidden,
-    /// The account belongs to another site.
-    OtherSite,
-    /// The key may ask, and what it asks for is not there.
-    Absent,
-    /// It is wrong as it is: no use in asking again.
-    Wrong,
-    /// It was not done, but may be later: nobody was there, or there was too much to do.
-    Later,
-    /// Nobody knows whether it was done: no answer, one of a gateway before the service, or one that cannot be read.
-    Unknown,
-}
-
-impl Failure {
-    /// Whether another time may go better.
-    pub fn may_pass(&self) -> bool {
-        matches!(self.cause, Cause::Later | Cause::Unknown)
     }
 }
 
