@@ -1,6 +1,7 @@
 //! How a vendor's API is spoken, shared by sources, actions and discovery.
 
 pub mod huawei;
+pub mod pve;
 
 use std::sync::Arc;
 

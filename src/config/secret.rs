@@ -87,6 +87,14 @@ impl<'h> Keeper<'h> {
         self.host.env(name)
     }
 
+    /// A file that goes with secrets, such as a CA's certificate; none when secrets are not needed now.
+    pub fn bytes(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
+        match self.need {
+            Need::Secrets => self.host.bytes(path).map(Some).map_err(|error| error.to_string()),
+            Need::Nothing => Ok(None),
+        }
+    }
+
     fn keep(&self, secret: Secret) -> Secret {
         self.secrets.borrow_mut().push(secret.clone());
         secret
