@@ -9,6 +9,7 @@
 //!
 //! Why no second round: the program is started again every few minutes, and a node that is down stays so.
 
+pub mod nic;
 pub mod refusal;
 mod settings;
 #[cfg(test)]
