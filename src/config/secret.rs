@@ -89,8 +89,8 @@ impl<'h> Keeper<'h> {
 
     /// A file that goes with secrets, such as a CA's certificate; none when secrets are not needed now.
     pub fn bytes(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
-        match self.need {
-            Need::Secrets => self.host.bytes(path).map(Some).map_err(|error| error.to_string()),
+        match self.need.get() {
+            Need::Secrets | Need::Sources => self.host.bytes(path).map(Some).map_err(|error| error.to_string()),
             Need::Nothing => Ok(None),
         }
     }
