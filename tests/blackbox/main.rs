@@ -1,9 +1,9 @@
 //! Black-box tests: the real binary on a machine made of files, against loopback servers, real interfaces, a real cron.
 //!
-//! [`machine::Machine`] is the machine, in the field's words; [`telegram::Telegram`], [`proxy`], [`huawei`]'s cloud
-//! and [`pve`]'s cluster are the outside world. Every run has a time limit, and after every run its output and the whole state folder are
-//! searched for the secrets in use. Tests that need root, tools or much time are marked ignored with the reason;
-//! `./test` runs them all.
+//! [`machine::Machine`] is the machine, in the field's words; [`telegram::Telegram`], [`proxy`], [`huawei`]'s cloud and
+//! [`pve`]'s cluster are the outside world. Every run has a time limit, and after every run its output and the whole
+//! state folder are searched for the secrets in use. Tests that need root, tools or much time are marked ignored with
+//! the reason; `./test` runs them all.
 //!
 //! To add a test, put it into the file of its subject and name it for the behaviour it shows.
 

@@ -15,7 +15,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::machine::{Machine, Status};
+use crate::machine::{Machine, Status, telegram_table};
+use crate::telegram::Telegram;
 use cluster::{Call, Kind, Pve, SECRET, TOKEN_ID, Wrong};
 
 /// A quota that never ends, so that no test meets the edge of a period by chance.

@@ -3,8 +3,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::machine::telegram_table;
-use crate::telegram::Telegram;
 
 /// Six guests that differ in everything a quota can choose by.
 fn six() -> Pve {

@@ -54,6 +54,8 @@ pub enum Call {
     Netstat,
     /// `GET …/config`
     Config,
+    /// `GET …/pending`
+    Pending,
     /// `PUT …/config`
     Change,
     /// `…/rrddata`
@@ -71,6 +73,8 @@ pub enum Call {
 pub enum Wrong {
     /// This status, reason, content type and body, and nothing is done. `{AUTHORIZATION}` is what was sent.
     Answer(u16, &'static str, &'static str, String),
+    /// This status and text, told as the version in play tells an error, and nothing is done.
+    Error(u16, &'static str),
     /// The headers promise more than comes.
     Truncated,
     /// No answer at all; the connection stays open.
@@ -98,8 +102,8 @@ impl Wrong {
     }
 
     /// A failure of the handler, in its words.
-    pub fn failure(reason: &'static str) -> Self {
-        Self::Answer(500, reason, "application/json;charset=UTF-8", r#"{"data":null}"#.to_owned())
+    pub fn failure(text: &'static str) -> Self {
+        Self::Error(500, text)
     }
 
     /// A forwarding failure: 595, 596 or 599, without a body.
@@ -240,6 +244,7 @@ struct Inner {
     next: Vec<(Call, VecDeque<Wrong>)>,
     always: BTreeMap<Call, Wrong>,
     meddle: Option<(u32, String, String)>,
+    moves: Option<(u32, String)>,
     asked: Vec<Asked>,
     changes: Vec<Change>,
     powers: Vec<String>,
@@ -384,6 +389,11 @@ impl Pve {
     /// Somebody else sets a NIC just before the next edit comes.
     pub fn meddle(&self, vmid: u32, nic: &str, text: &str) {
         lock(&self.inner).meddle = Some((vmid, nic.to_owned(), text.to_owned()));
+    }
+
+    /// A guest moves to another node just before the next call for it comes.
+    pub fn moves(&self, vmid: u32, node: &str) {
+        lock(&self.inner).moves = Some((vmid, node.to_owned()));
     }
 
     /// What happens to the next requests of this kind.
@@ -758,6 +768,7 @@ fn answered(
             let body = Some(body.replace("{AUTHORIZATION}", sent));
             Ok(Some(Answer { status, reason: reason.to_owned(), kind, body }))
         }
+        Some(Wrong::Error(status, text)) => Ok(Some(Answer::error(&inner, status, text, None))),
         Some(Wrong::Truncated) => {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n";
             stream.write_all(format!("{head}{{\"data\":[{{\"id\":\"qemu/100\",\"netout\":").as_bytes())?;

@@ -23,6 +23,7 @@ pub fn call(method: &str, path: &str) -> Option<(Call, Vec<String>)> {
         (method, ["nodes", node, kind @ ("qemu" | "lxc"), vmid, rest @ ..]) if vmid.parse::<u32>().is_ok() => {
             let (call, verb) = match (method, rest) {
                 ("GET", ["config"]) => (Call::Config, ""),
+                ("GET", ["pending"]) => (Call::Pending, ""),
                 ("PUT", ["config"]) => (Call::Change, ""),
                 ("GET", ["rrddata"]) => (Call::Rrd, ""),
                 ("GET", ["status", "current"]) => (Call::Current, ""),
@@ -134,6 +135,9 @@ fn answer(inner: &mut Inner, call: Call, ids: &[String], asked: &Asked) -> Resul
             None,
         ));
     }
+    if let Some((vmid, node)) = inner.moves.take_if(|(vmid, _)| ids.get(2) == Some(&vmid.to_string())) {
+        inner.guests.get_mut(&vmid).expect("a guest").node = node;
+    }
     privileges(inner, call, ids)?;
     if !matches!(call, Call::Rrd) && ids.first().is_some_and(|node| inner.down.contains(node)) {
         return Err(Answer::bare(595, "No route to host"));
@@ -173,6 +177,11 @@ fn answer(inner: &mut Inner, call: Call, ids: &[String], asked: &Asked) -> Resul
             let record = here(inner, ids)?;
             Answer::data(&json!(config(record)))
         }
+        Call::Pending => {
+            let config = config(here(inner, ids)?);
+            let row = |(key, value): (&String, &Value)| json!({"key": key, "value": value});
+            Answer::data(&json!(config.iter().map(row).collect::<Vec<_>>()))
+        }
         Call::Current => {
             let record = here(inner, ids)?;
             Answer::data(&current(record, &ids[2]))
@@ -188,7 +197,7 @@ fn answer(inner: &mut Inner, call: Call, ids: &[String], asked: &Asked) -> Resul
 fn privileges(inner: &Inner, call: Call, ids: &[String]) -> Result<(), Answer> {
     let guest = || format!("/vms/{}", ids[2]);
     match call {
-        Call::Config | Call::Rrd | Call::Current => needs(inner, "VM.Audit", &guest()),
+        Call::Config | Call::Pending | Call::Rrd | Call::Current => needs(inner, "VM.Audit", &guest()),
         Call::Change => needs(inner, "VM.Config.Network", &guest()),
         Call::Power => needs(inner, "VM.PowerMgmt", &guest()),
         Call::Netstat => needs(inner, "Sys.Audit", &format!("/nodes/{}", ids[0])),
@@ -208,6 +217,7 @@ fn parameters(inner: &mut Inner, call: Call, ids: &[String], asked: &Asked) -> R
         (Call::Rrd, _) => &[("timeframe", "hour day week month year"), ("cf", "AVERAGE MAX")],
         (Call::Power, Some("shutdown")) => &[("timeout", "#"), ("forceStop", "0 1")],
         (Call::Power, Some("stop")) if inner.version >= (8, 2) => &[("overrule-shutdown", "0 1")],
+        (Call::Config, _) => &[("current", "0 1")],
         (Call::Change, _) => &[("digest", "")],
         _ => &[],
     };

@@ -103,7 +103,8 @@ fn check(kind: Kind, version: (u32, u32), key: &str, value: &str) -> Result<(), 
         _ if BOOLEAN.contains(&key) => truth(value).is_some(),
         _ => !value.is_empty(),
     };
-    if good { Ok(()) } else { Err(format!("{key}: type check failed - got '{value}'")) }
+    let kind = if key == "rate" { " ('number')" } else { "" };
+    if good { Ok(()) } else { Err(format!("{key}: type check{kind} failed - got '{value}'")) }
 }
 
 fn truth(value: &str) -> Option<bool> {

@@ -372,7 +372,10 @@ fn an_edit_needs_the_digest_of_now_and_no_lock() {
     assert_eq!((locked.status, locked.reason.as_str()), (500, "VM is locked (backup)"));
     assert!(pve.guest(100).nic_text("net0").ends_with("rate=9"));
     assert_eq!((pve.take_wrong(), pve.changes().len()), (vec![], 1));
-    let moved = form(&pve, "PUT", "/nodes/pve2/qemu/100/config", "net0=x");
+    let pending = get(&pve, &CONFIG.replace("config", "pending")).body["data"].clone();
+    assert!(pending.as_array().unwrap().iter().any(|row| row["key"] == "net0"), "{pending}");
+    pve.moves(100, "pve2");
+    let moved = form(&pve, "PUT", CONFIG, "net0=x");
     assert!(moved.reason.contains("does not exist"), "{moved:?}");
 }
 
@@ -469,7 +472,9 @@ fn this_cluster_fails_as_told_and_heals() {
     assert_eq!((told.status, told.reason.as_str(), told.body), (599, "Too many redirections", Value::Null));
     assert_eq!(get(&pve, list).status, 200);
     pve.always(Call::Resources, Wrong::failure("cluster not ready - no quorum?"));
-    assert_eq!(get(&pve, list).reason, "cluster not ready - no quorum?");
+    let told = get(&pve, list);
+    assert_eq!(told.reason, "cluster not ready - no quorum?");
+    assert_eq!(told.body, json!({"data": null, "message": "cluster not ready - no quorum?\n"}));
     pve.heal();
     pve.next(Call::Change, [Wrong::DoneThen596]);
     let nic = pve.guest(100).nic_text("net0");
