@@ -6,6 +6,8 @@
 mod choosing;
 mod cluster;
 mod counting;
+
+mod power;
 mod source;
 
 use std::fs;
@@ -47,6 +49,40 @@ fn watching(pve: &Pve, quotas: &str) -> Machine {
     let machine = machine(&format!("{}{quotas}", source(pve)));
     machine.check_exits(0).quietly();
     machine
+}
+
+/// A period that never ends.
+const NEVER: &str = "period = \"never\"\n";
+
+/// The configuration of a quota of 1000 bytes that takes `act` at 80 %; `action` is that action's table.
+fn acting(pve: &Pve, telegram: &Telegram, period: &str, action: &str) -> String {
+    format!(
+        "{}[quota.q]\nallowance = \"1000 B\"\n{period}tier = [{{ used = \"80%\", actions = [\"act\"] }}]\n\
+         [action.act]\n{action}\n{}",
+        source(pve),
+        telegram_table(&telegram.url())
+    )
+}
+
+/// A machine with that configuration, past its first run with nothing used.
+#[track_caller]
+fn armed(pve: &Pve, telegram: &Telegram, period: &str, action: &str) -> Machine {
+    let machine = machine(&acting(pve, telegram, period, action));
+    machine.check_exits(0).quietly();
+    assert_eq!(pve.requests(), pve.count(Call::Resources), "nobody asks for guests that are not acted on");
+    machine
+}
+
+/// The operator says that so much was used.
+#[track_caller]
+fn calibrate(machine: &Machine, used: &str) {
+    machine.run(&["calibrate", "q", "qemu/100", used]).exits(0);
+}
+
+/// How many holds there are.
+#[track_caller]
+fn held(machine: &Machine) -> usize {
+    machine.status().count("held")
 }
 
 /// The document of a run that must end with this code.
