@@ -6,7 +6,7 @@
 mod choosing;
 mod cluster;
 mod counting;
-
+mod nics;
 mod power;
 mod source;
 
