@@ -6,6 +6,7 @@
 mod choosing;
 mod cluster;
 mod counting;
+mod lift;
 mod nics;
 mod power;
 mod source;
