@@ -3,10 +3,11 @@
 //! The cluster itself sees to it that nothing but `rate` and `link_down` is changed, that every edit has a digest and
 //! changes something.
 
+use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::machine::{eventually, spawn};
+use crate::machine::{Dice, eventually, spawn};
 
 const DISCONNECT: &str = "kind = \"pve-disconnect\"";
 const LIMIT: &str = "kind = \"pve-rate-limit\"\nrate = \"1 MB/s\"";
@@ -526,7 +527,6 @@ fn a_missing_privilege_is_told_in_its_words() {
         pve.guest(100).traffic(0, 900);
         machine.check_exits(3).complains("403").complains(words);
         is_as_before(&pve);
-        assert!(telegram.texts().iter().any(|text| text.contains(words)), "{:#?}", telegram.texts());
         pve.heal();
         machine.check_exits(0);
         is_limited(&pve, "net1", 1e6);
@@ -585,6 +585,41 @@ fn a_run_killed_while_it_lifts_is_followed_by_one_that_does() {
         is_as_before(&pve);
         assert_eq!((pve.count(Call::Change), held(&machine)), (edits, 0));
     }
+}
+
+#[test]
+#[ignore = "kills a hundred runs, which takes long on a busy machine: run ./test"]
+fn what_a_nic_was_is_never_forgotten_because_of_a_kill() {
+    let (pve, telegram) = (Pve::start(), Telegram::new());
+    let machine = armed_with_nets(&pve, &telegram, LIMIT);
+    let mut dice = Dice(0x91C_5AFE);
+    let (mut struck, mut rounds) = (0, 0);
+    while struck < 100 {
+        assert!(rounds < 400, "only {struck} kills struck: they came at the wrong time");
+        for lifts in [false, true] {
+            rounds += 1;
+            if lifts {
+                calibrate(&machine, "0 B");
+            } else {
+                pve.guest(100).traffic(0, 900);
+            }
+            let quiet = machine.run(&["check", "--debug"]).took;
+            let running = spawn(machine.command(&["check"]));
+            // The run that acts takes about twice as long as one that only looks.
+            thread::sleep(Duration::from_micros(dice.roll(2 * u64::try_from(quiet.as_micros()).unwrap())));
+            struck += u32::from(running.kill());
+            // A request of the killed run may still be on its way.
+            thread::sleep(Duration::from_millis(20));
+            machine.check_exits(0);
+            if lifts {
+                is_as_before(&pve);
+                assert_eq!(held(&machine), 0, "round {rounds}");
+            } else {
+                NETS.iter().for_each(|(nic, _)| is_limited(&pve, nic, 1e6));
+            }
+        }
+    }
+    assert_eq!(pve.changes().len(), rounds, "one edit a round, however often a run was killed");
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn nobody_listening_is_a_problem() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let api = source_at(&[&format!("http://{closed}"), &format!("http://localhost:{}", closed.port())]);
     let machine = machine(&format!("deadline = \"6 s\"\n{api}{QUOTA}"));
-    machine.check_exits(3).complains("pve").complains(&closed.to_string());
+    machine.check_exits(3).complains("pve").complains(&closed.port().to_string());
 }
 
 #[test]
