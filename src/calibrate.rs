@@ -37,7 +37,7 @@ pub fn calibrate(
     }
     let amount = Amount::parse(&args.used, quota.unit_base).map_err(|error| Error::usage(format!("USED: {error}")))?;
     let mut guard = check::lock(host, store, config, PATIENCE)?;
-    let (mut state, now, problems) = check::read_only_this(host, &mut *guard, config, &quota.name)?;
+    let (mut state, now, problems) = check::by_hand::read_only_this(host, &mut *guard, config, &quota.name)?;
     let at = match &args.at {
         Some(text) => parse_time(text, quota).ok_or_else(|| Error::usage(format!("--at: {text:?} is not a time")))?,
         None => now,

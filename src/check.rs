@@ -5,10 +5,13 @@
 //! blocks it; the whole has a deadline, of which reading takes at most half and messages before actions a fifth.
 
 mod act;
+pub mod by_hand;
+mod fill;
+mod hold;
 mod meter;
 mod undo;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +21,8 @@ use crate::host::{Host, Request, Tls};
 use crate::notify::deliver::Post;
 use crate::quota::clock::{News, Verdict};
 use crate::quota::decide;
+use crate::quota::guest::Choice;
+use crate::quota::hold as wanted;
 use crate::quota::instant::Instant;
 use crate::quota::message::{self, Notice};
 use crate::quota::meter::Identity;
@@ -75,10 +80,12 @@ pub fn check(host: &Arc<dyn Host>, store: &dyn Store, config: &Config, options: 
     let mut state = run.load(&mut *guard)?;
     let said = run.read(&state);
     run.meter(&mut state, said);
+    run.fill(&mut state);
     let plan = run.decide(&mut state);
     run.save_intents(&mut *guard, &mut state, &plan)?;
     run.notify(&mut *guard, &mut state, run.messages_until())?;
     run.enforce(&mut *guard, &mut state, &plan)?;
+    run.hold(&mut *guard, &mut state)?;
     run.notify(&mut *guard, &mut state, config.deadline)?;
     run.save_outcomes(&mut *guard, state)
 }
@@ -90,6 +97,7 @@ pub fn rehearse(host: &Arc<dyn Host>, store: &dyn Store, config: &Config, option
     let mut state = run.begin(loaded.state, loaded.broken.as_ref().map(|broken| (broken, None)));
     let said = run.read(&state);
     run.meter(&mut state, said);
+    run.fill(&mut state);
     let plan = run.decide(&mut state);
     run.trace_plan(&state, &plan);
     let now = run.clock.now;
@@ -183,6 +191,8 @@ impl<'a> Run<'a> {
     /// Judges the clock, and notes what was wrong with the state.
     fn begin(&mut self, mut state: State, broken: Option<(&Broken, Option<String>)>) -> State {
         let last = state.clock.at;
+        let stepped = state.clock.stepped(self.clock.now, &self.machine).as_secs();
+        state.sources.values_mut().for_each(|source| source.stepped += stepped);
         self.clock = state.clock.judge(self.clock.now);
         if last.is_some_and(|last| self.clock.now < last) {
             state.not_after(self.clock.now);
@@ -192,7 +202,9 @@ impl<'a> Run<'a> {
             self.withheld = Some(Withheld::Recovered);
             let kept = aside.map(|name| format!("; it is kept as {name}")).unwrap_or_default();
             self.problem("state", format!("{}{kept}", broken.why));
-            let undone = self.config.actions.iter().any(|action| action.rule.lifts);
+            let holds = |effect| matches!(effect, policy::Effect::Kept(_));
+            let mut actions = self.config.quotas.iter().flat_map(|quota| &quota.tiers).flat_map(|tier| &tier.actions);
+            let undone = actions.any(|action| action.lifts || holds(action.effect));
             self.notices.push(Notice::broken_state(&format!("{}{kept}", broken.why), broken.from_previous, undone));
         }
         state
@@ -219,14 +231,22 @@ impl<'a> Run<'a> {
     }
 
     fn read(&mut self, state: &State) -> Said {
+        self.read_these(state, |_| true)
+    }
+
+    /// Reads the sources that are wanted and picked.
+    fn read_these(&mut self, state: &State, pick: impl Fn(&str) -> bool) -> Said {
         let wanted = |name: &str| {
-            self.config.quotas.iter().zip(&self.selected).any(|(quota, selected)| *selected && quota.source == name)
+            let asks = |(quota, selected): (&Quota, &bool)| *selected && quota.source == name;
+            // Guests that are held are to be let go also when no quota looks at them any more.
+            let held = self.whole && state.guests.contains_key(name);
+            held || self.config.quotas.iter().zip(&self.selected).any(asks)
         };
         let due = |name: &str, every: Option<Duration>| {
             let asked = state.sources.get(name).and_then(|source| source.asked);
             every.zip(asked).is_none_or(|(every, asked)| policy::due_again(asked, every, self.clock.now))
         };
-        let wanted = self.config.sources.iter().filter(|source| wanted(&source.name));
+        let wanted = self.config.sources.iter().filter(|source| pick(&source.name) && wanted(&source.name));
         let due = |source: &&NamedSource| {
             (self.eager || due(&source.name, source.every)) && !self.locks_key(state, &source.name)
         };
@@ -241,6 +261,8 @@ impl<'a> Run<'a> {
             name: source.name.clone(),
             source: Arc::clone(&source.source),
             remembered: known(&source.name).and_then(|known| known.choice.clone()),
+            now: self.clock.now,
+            nics: self.nics_of(&source.name),
         });
         let said = sources::read_all(self.host, asking.collect(), self.config.deadline / 2);
         for source in left {
@@ -248,6 +270,12 @@ impl<'a> Run<'a> {
             self.problems.extend(standing.into_iter().flatten());
         }
         said
+    }
+
+    /// What the quotas that count by NIC look at.
+    fn nics_of(&self, source: &str) -> Vec<Choice> {
+        let quotas = self.config.quotas.iter().filter(|quota| quota.source == source && quota.nics().is_some());
+        quotas.filter_map(|quota| quota.choice.clone()).collect()
     }
 
     /// Whether asking now would help to lock the key: refused several times in a row, it is asked only now and then.
@@ -268,6 +296,7 @@ impl<'a> Run<'a> {
     }
 
     fn decide(&mut self, state: &mut State) -> Plan {
+        mark_held_off(state);
         let mut plan = decide::decide(&self.context(), state);
         if self.traced {
             self.trace_figures(state);
@@ -294,10 +323,12 @@ impl<'a> Run<'a> {
     fn save_intents(&mut self, guard: &mut dyn Guard, state: &mut State, plan: &Plan) -> Result<()> {
         self.reroute(state);
         self.keep_notices(state);
+        let mut told: BTreeMap<&String, Vec<Item>> = BTreeMap::new();
         for tell in &plan.tells {
-            for name in &tell.to {
-                state.outbox.entry(name.clone()).or_default().put(tell.item.clone());
-            }
+            tell.to.iter().for_each(|name| told.entry(name).or_default().push(tell.item.clone()));
+        }
+        for (name, items) in told {
+            state.outbox.entry(name.clone()).or_default().put_all(items);
         }
         let acts = !plan.steps.is_empty() || !self.to_lift(state).is_empty();
         let leaves = acts || state.outbox.values().any(|outbox| !outbox.items.is_empty());
@@ -456,8 +487,24 @@ impl<'a> Run<'a> {
             }
         });
         self.trace.extend(steps);
+        for ((source, guest), wants) in wanted::wants(&self.context(), state) {
+            let of = |want: &wanted::Want| format!("action {:?} of quota {:?}", want.need.action, want.need.quota);
+            let wants = wants.iter().map(of).collect::<Vec<_>>().join(", ");
+            self.trace.push(format!("would hold {guest} of source {source:?}: {wants}"));
+        }
         let lifts = self.to_lift(state);
         self.trace.extend(lifts.iter().map(|thing| format!("would undo what was done to {thing}")));
+    }
+}
+
+/// Guests that are kept off already: a tier that wants the same of them goes on with it.
+fn mark_held_off(state: &mut State) {
+    let State { guests, sources, .. } = state;
+    for (source, guests) in guests {
+        let Some(source) = sources.get_mut(source) else { continue };
+        for (name, _) in guests.iter().filter(|(_, held)| held.down.as_ref().is_some_and(|down| down.taken)) {
+            source.subjects.get_mut(name).into_iter().for_each(|subject| subject.held_off = true);
+        }
     }
 }
 
@@ -484,25 +531,4 @@ fn select(config: &Config, only: &[String]) -> Result<Vec<bool>> {
     }
     let selected = |quota: &Quota| only.is_empty() || only.contains(&quota.name) || only.contains(&quota.source);
     Ok(config.quotas.iter().map(selected).collect())
-}
-
-/// Reads and meters what one quota looks at, and decides nothing; the state, the time and what was wrong.
-pub fn read_only_this(
-    host: &Arc<dyn Host>,
-    guard: &mut dyn Guard,
-    config: &Config,
-    quota: &str,
-) -> Result<(State, Instant, Vec<String>)> {
-    let options = Options { only: vec![quota.to_owned()], ..Options::default() };
-    let mut run = Run { eager: true, ..Run::new(host, config, &options)? };
-    let loaded = store::load(guard)?;
-    if let Some(broken) = loaded.broken {
-        return Err(Error::failed(format!("{}: run `netquota check` first", broken.why)));
-    }
-    let mut state = run.begin(loaded.state, None);
-    let said = run.read(&state);
-    run.meter(&mut state, said);
-    run.sum_pools(&mut state);
-    run.keep_notices(&mut state);
-    Ok((state, run.clock.now, run.problems.into_iter().map(|(_, text)| text).collect()))
 }

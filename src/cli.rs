@@ -40,13 +40,25 @@ pub enum Command {
     },
     /// Show what a vendor's account has, and the configuration for it
     Discover {
-        /// A source of the configuration, or the kind: huawei
+        /// A source of the configuration, or the kind: huawei, pve
         source: String,
     },
     /// Send a test message to every notifier
     NotifyTest,
     /// Set what the provider shows; counting goes on from there
     Calibrate(CalibrateArgs),
+    /// Undo what holds a guest, and leave it so for this period
+    Lift(LiftArgs),
+}
+
+/// Of `lift`.
+#[derive(Debug, Args)]
+pub struct LiftArgs {
+    /// The guest, as status shows it: qemu/100
+    pub subject: String,
+    /// Take an earlier lift back: the tiers hold it again
+    #[arg(long)]
+    pub again: bool,
 }
 
 /// Of `check`.

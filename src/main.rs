@@ -26,6 +26,7 @@ mod discover;
 mod enforce;
 mod error;
 mod host;
+mod lift;
 mod log;
 mod notify;
 mod notify_test;
@@ -122,6 +123,13 @@ fn run(host: &Arc<dyn Host>, cli: &Cli, log: &mut Log) -> Result<Exit> {
         Command::Config { command: ConfigCommand::Show } => print(&**host, &config::show::show(&load(Need::Nothing)?)),
         Command::Discover { source } => discover::run(&**host, cli.config.as_deref(), source, log),
         Command::NotifyTest => notify_test::run(&**host, &load(Need::Secrets)?, log),
+        Command::Lift(args) => {
+            let config = load(Need::Sources)?;
+            let (text, problems) = lift::lift(host, &store(&config)?, &config, args)?;
+            problems.iter().for_each(|problem| log.error(problem));
+            print(&**host, &format!("{text}\n"))?;
+            Ok(if problems.is_empty() { Exit::Done } else { Exit::Problems })
+        }
         Command::Calibrate(args) => {
             let config = load(Need::Sources)?;
             let (text, exit) = calibrate::calibrate(host, &store(&config)?, &config, args)?;

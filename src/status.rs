@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use time::format_description::well_known::Rfc3339;
 
 use crate::config::Config;
+use crate::quota::health::NODE;
 use crate::quota::instant::Instant;
 use crate::quota::message::tier_name;
 use crate::quota::policy::{View, due_again};
@@ -30,7 +31,8 @@ pub fn document(config: &Config, state: &State, now: Instant) -> Value {
         state.outbox.iter().filter_map(|(name, outbox)| pending(name, outbox, &config.zone)).collect();
     let problem = |(key, problem): (&String, &crate::quota::state::Problem)| json!({"about": key, "text": problem.text, "since": rfc3339(&config.zone, problem.since)});
     let problems: Vec<Value> = state.problems.iter().map(problem).collect();
-    let held: Vec<Value> = state.held.iter().flat_map(|(thing, held)| self::held(thing, held, &config.zone)).collect();
+    let things = state.held.iter().flat_map(|(thing, held)| self::held(thing, held, &config.zone));
+    let held: Vec<Value> = things.chain(held_guests(state, &config.zone)).collect();
     json!({
         "version": VERSION,
         "at": rfc3339(&config.zone, now),
@@ -48,7 +50,9 @@ pub struct Row<'a> {
     /// The view.
     pub view: View<'a>,
     source: &'a SourceState,
-    rows: &'a BTreeMap<String, Memory>,
+    /// The source answered, and had no figure of it.
+    silent: bool,
+    rows: &'a BTreeMap<String, Box<Memory>>,
     problem_after: std::time::Duration,
 }
 
@@ -58,9 +62,9 @@ impl Row<'_> {
         let age = now.since(self.view.as_of);
         let health = &self.source.health;
         let pool = self.view.quota.pool;
-        let member = || health.keys().any(|subject| self.view.quota.selects(subject));
+        let member = || health.keys().any(|subject| !subject.starts_with(NODE) && self.view.quota.names(subject));
         let missing = health.contains_key("") || health.contains_key(self.view.subject) || (pool && member());
-        missing || self.view.awaits_renewal(now) || age >= self.problem_after
+        missing || self.silent || self.view.awaits_renewal(now) || age >= self.problem_after
     }
 }
 
@@ -74,7 +78,7 @@ pub fn rows<'a>(config: &'a Config, state: &'a State) -> Vec<Row<'a>> {
             named.problem_after.max(named.every.map_or(std::time::Duration::ZERO, |every| every * 2))
         });
         for (name, subject) in quota.rows(source) {
-            let row = |view| Row { view, source, rows: &subject.rows, problem_after };
+            let row = |view| Row { view, source, silent: subject.silent, rows: &subject.rows, problem_after };
             rows.extend(View::of(quota, name, subject).map(row));
         }
     }
@@ -94,6 +98,10 @@ fn quota(row: &Row<'_>, config: &Config, now: Instant) -> Value {
     put("label", json!(view.quota.label));
     put("subject", json!(view.subject));
     put("source", json!(view.quota.source));
+    if let Some(guest) = view.guest {
+        put("name", json!(guest.name));
+        put("node", json!(guest.node));
+    }
     put("count", json!(view.quota.count));
     put("used", json!(view.used));
     put("allowance", json!(view.allowance));
@@ -155,6 +163,33 @@ fn held(thing: &str, held: &Held, zone: &Zone) -> Vec<Value> {
     held.claims.iter().map(claim).collect()
 }
 
+/// Each need of a guest that is held.
+fn held_guests(state: &State, zone: &Zone) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for (source, guests) in &state.guests {
+        for (subject, held) in guests.iter().filter(|(subject, _)| is_held(state, source, subject)) {
+            rows.extend(held.needs.iter().map(|need| {
+                json!({
+                    "action": need.action,
+                    "thing": format!("guest {subject}"),
+                    "quota": need.quota,
+                    "source": source,
+                    "subject": subject,
+                    "since": rfc3339(zone, need.since),
+                    "lifting": held.lifting.map(|at| rfc3339(zone, at)),
+                })
+            }));
+        }
+    }
+    rows
+}
+
+/// Whether a guest that its source still lists is held.
+fn is_held(state: &State, source: &str, subject: &str) -> bool {
+    let known = state.sources.get(source).and_then(|source| source.subjects.get(subject));
+    known.is_none_or(|known| known.gone.is_none())
+}
+
 fn pending(name: &str, outbox: &crate::quota::state::Outbox, zone: &Zone) -> Option<Value> {
     let items: Vec<Value> =
         outbox.items.iter().map(|item| json!({"title": item.title, "since": rfc3339(zone, item.at)})).collect();
@@ -181,6 +216,14 @@ pub fn remarks(config: &Config, state: &State, now: Instant) -> Vec<String> {
         let since = crate::quota::message::local(&config.zone, held.since);
         let lifting = if held.lifting.is_some() { ", being undone" } else { "" };
         remarks.push(format!("held: {thing} by action {:?}, since {since}{lifting}", held.action));
+    }
+    for (source, guests) in &state.guests {
+        for (subject, held) in guests.iter().filter(|(subject, _)| is_held(state, source, subject)) {
+            let since = crate::quota::message::local(&config.zone, held.since);
+            let actions = held.needs.iter().map(|need| format!("{:?}", need.action)).collect::<Vec<_>>().join(", ");
+            let lifting = if held.lifting.is_some() { ", being undone" } else { "" };
+            remarks.push(format!("held: guest {subject} of source {source:?} by {actions}, since {since}{lifting}"));
+        }
     }
     if let Some(at) = state.clock.at
         && due_again(at, std::time::Duration::from_secs(86_400), now)

@@ -10,6 +10,26 @@ use std::sync::Arc;
 pub enum Account {
     /// Huawei Cloud.
     Huawei(Arc<huawei::Account>),
+    /// Proxmox VE.
+    Pve(Arc<pve::Cluster>),
+}
+
+impl Account {
+    /// The account of Huawei Cloud, if it is one.
+    pub fn huawei(&self) -> Option<&Arc<huawei::Account>> {
+        match self {
+            Self::Huawei(account) => Some(account),
+            Self::Pve(_) => None,
+        }
+    }
+
+    /// The cluster, if it is one.
+    pub fn pve(&self) -> Option<&Arc<pve::Cluster>> {
+        match self {
+            Self::Pve(cluster) => Some(cluster),
+            Self::Huawei(_) => None,
+        }
+    }
 }
 
 /// The accounts of the sources, by the source's name.

@@ -1,12 +1,15 @@
 //! Does what is due, and records what became of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Run, save};
+use crate::api::pve::Cluster;
 use crate::config::NamedAction;
-use crate::enforce::{Order, Outcome};
+use crate::enforce::{Action, Order, Outcome, Target};
 use crate::error::Result;
+use crate::quota::guest::{Guest, Id};
 use crate::quota::message::{self, Off};
 use crate::quota::policy::{ActionRule, DAY, Effect, Go, Plan, Quota, Step, TRIES, Tier, View, due_again};
 use crate::quota::state::{Deed, State, Status};
@@ -31,10 +34,12 @@ impl Run<'_> {
     fn step(&mut self, guard: &mut dyn Guard, state: &mut State, step: &Step) -> Result<()> {
         let config = self.config;
         let quota = &config.quotas[step.quota];
-        let Some(action) = config.actions.iter().find(|action| action.rule.name == step.action) else {
+        let named = config.actions.iter().find(|action| action.rule.name == step.action);
+        let Some((named, action)) = named.and_then(|named| Some((named, named.does.once()?))) else {
             return Ok(());
         };
-        let Some(timeout) = self.time_for(action) else {
+        let action = Acted { named, action };
+        let Some(timeout) = self.time_for(action.action) else {
             self.problem(&step_key(step, quota), format!("action {:?}: no time left in this run", step.action));
             return Ok(());
         };
@@ -62,14 +67,15 @@ impl Run<'_> {
         guard: &mut dyn Guard,
         state: &mut State,
         step: &Step,
-        action: &NamedAction,
+        action: Acted<'_>,
         timeout: Duration,
     ) -> Result<()> {
         let config = self.config;
         let (quota, tier) = (&config.quotas[step.quota], &config.quotas[step.quota].tiers[step.tier]);
         let thing = action.action.thing();
         let ordered = thing.as_ref().is_some_and(|thing| self.is_ordered(state, thing));
-        let is_new = thing.as_ref().filter(|_| action.rule.lifts).is_some_and(|thing| self.claim(state, step, thing));
+        let is_new =
+            thing.as_ref().filter(|_| action.named.rule.lifts).is_some_and(|thing| self.claim(state, step, thing));
         let Some(deed) = deed_mut(state, quota, tier, step) else { return Ok(()) };
         let unheeded = deed.status == Status::Started;
         deed.status = Status::Started;
@@ -102,21 +108,14 @@ impl Run<'_> {
         }
         self.conclude(state, step, action, outcome);
         save(guard, state)?;
-        if action.rule.effect == Effect::ServerOff {
+        if action.named.rule.effect == Effect::ServerOff {
             self.follow(guard, state, step, action, self.host.elapsed() + timeout)?;
         }
         Ok(())
     }
 
     /// Has the action done or looked for.
-    fn order(
-        &self,
-        state: &mut State,
-        step: &Step,
-        action: &NamedAction,
-        timeout: Duration,
-        manner: Manner,
-    ) -> Outcome {
+    fn order(&self, state: &mut State, step: &Step, action: Acted<'_>, timeout: Duration, manner: Manner) -> Outcome {
         let (quota, tier) = (&self.config.quotas[step.quota], &self.config.quotas[step.quota].tiers[step.tier]);
         let deed = deed_mut(state, quota, tier, step);
         let job = deed.and_then(|deed| deed.job.clone());
@@ -124,11 +123,31 @@ impl Run<'_> {
         facts.push(("NETQUOTA_HOST".into(), self.config.host_name.clone()));
         let withheld = &self.config.withheld;
         let (only_look, unheeded) = (manner == Manner::Look, manner == Manner::Again);
-        let order = Order { facts: &facts, withheld, timeout, unheeded, job: job.as_deref(), only_look };
+        let target = self.target(state, quota, &step.subject);
+        let guest = target.as_ref().map(|(cluster, id, guest)| Target {
+            cluster,
+            id: *id,
+            node: &guest.node,
+            lock: guest.lock.as_deref(),
+        });
+        let order = Order { facts: &facts, withheld, timeout, unheeded, job: job.as_deref(), only_look, guest };
         match step.go {
             Go::Apply => action.action.apply(&**self.host, &order),
             Go::Look | Go::Again => action.action.look(&**self.host, &order),
         }
+    }
+
+    /// The guest that a step is about, and its cluster.
+    fn target(&self, state: &State, quota: &Quota, subject: &str) -> Option<(Arc<Cluster>, Id, Guest)> {
+        let cluster = self.cluster(&quota.source)?;
+        let known = quota.subject(state.sources.get(&quota.source)?, subject)?;
+        Some((cluster, Id::parse(subject)?, known.guest.as_deref()?.clone()))
+    }
+
+    /// The cluster a source of guests reads.
+    pub(super) fn cluster(&self, source: &str) -> Option<Arc<Cluster>> {
+        let named = self.config.sources.iter().find(|named| named.name == source)?;
+        named.source.account()?.pve().map(Arc::clone)
     }
 
     /// Looks on for the effect of what was accepted, while there is time; the next runs go on with it.
@@ -137,7 +156,7 @@ impl Run<'_> {
         guard: &mut dyn Guard,
         state: &mut State,
         step: &Step,
-        action: &NamedAction,
+        action: Acted<'_>,
         until: Duration,
     ) -> Result<()> {
         let (quota, tier) = (&self.config.quotas[step.quota], &self.config.quotas[step.quota].tiers[step.tier]);
@@ -162,14 +181,14 @@ impl Run<'_> {
     }
 
     /// How long an action may take; none when what is left of the run is too little to start it.
-    pub(super) fn time_for(&self, action: &NamedAction) -> Option<Duration> {
+    pub(super) fn time_for(&self, action: &dyn Action) -> Option<Duration> {
         let left = self.config.deadline.saturating_sub(self.host.elapsed());
         // Reading and messages leave at least three tenths.
-        let least = action.action.timeout().min(LEAST).min(self.config.deadline / 5);
-        (left >= least).then(|| action.action.timeout().min(left))
+        let least = action.timeout().min(LEAST).min(self.config.deadline / 5);
+        (left >= least).then(|| action.timeout().min(left))
     }
 
-    fn conclude(&mut self, state: &mut State, step: &Step, action: &NamedAction, outcome: Outcome) {
+    fn conclude(&mut self, state: &mut State, step: &Step, action: Acted<'_>, outcome: Outcome) {
         let quota = &self.config.quotas[step.quota];
         let tier = &quota.tiers[step.tier];
         let Some(deed) = deed_mut(state, quota, tier, step) else { return };
@@ -190,13 +209,18 @@ impl Run<'_> {
                 deed.status = Status::Done;
                 self.tell_done(state, step, action, off);
             }
-            Outcome::Issued { .. } if step.go == Go::Look && deed.went_down(&self.machine, self.clock.now) => {
+            Outcome::Issued { .. }
+                if step.go == Go::Look
+                    && action.named.rule.effect == Effect::ServerOff
+                    && deed.went_down(&self.machine, self.clock.now) =>
+            {
                 deed.status = Status::Done;
-                self.put(state, step, |run, view| message::took_effect(&run.context(), view, &action.rule));
+                self.put(state, step, |run, view| message::took_effect(&run.context(), view, &action.named.rule));
             }
             Outcome::Issued { output, job } => {
                 deed.output = self.redact(&output);
-                deed.job = job.or(deed.job.take());
+                let known = deed.job.take().filter(|_| action.named.rule.effect != Effect::GuestOff);
+                deed.job = job.or(known);
                 deed.machine = Some(self.machine.clone());
             }
             Outcome::Unseen { why } => {
@@ -208,11 +232,11 @@ impl Run<'_> {
                 deed.status = Status::Failed;
                 deed.tries = deed.tries.saturating_sub(1);
                 deed.output = self.redact(&why);
-                self.postponed(state, step, &action.rule, &why);
+                self.postponed(state, step, &action.named.rule, &why);
                 self.is_not_ordered(state, action);
             }
             Outcome::Failed { why } => {
-                self.failed(state, step, &action.rule, &why);
+                self.failed(state, step, &action.named.rule, &why);
                 self.is_not_ordered(state, action);
                 if let Some(thing) = action.action.thing().filter(|_| step.go == Go::Look) {
                     // The order was taken and came to nothing: it is on.
@@ -256,12 +280,12 @@ impl Run<'_> {
     }
 
     /// What nobody sees by himself is told.
-    fn tell_done(&mut self, state: &mut State, step: &Step, action: &NamedAction, off: Off) {
-        if action.rule.effect != Effect::ServerOff {
+    fn tell_done(&mut self, state: &mut State, step: &Step, action: Acted<'_>, off: Off) {
+        if action.named.rule.effect != Effect::ServerOff {
             return;
         }
         let held = action.action.thing().is_some_and(|thing| state.held.contains_key(&thing));
-        self.put(state, step, |run, view| message::server_off(&run.context(), view, &action.rule, off, held));
+        self.put(state, step, |run, view| message::server_off(&run.context(), view, &action.named.rule, off, held));
     }
 
     fn put(&mut self, state: &mut State, step: &Step, item: impl Fn(&Self, &View<'_>) -> Item) {
@@ -271,6 +295,13 @@ impl Run<'_> {
         let item = item(self, &view);
         self.put_all(state, &item);
     }
+}
+
+/// An action that happens once, and the rules it goes by.
+#[derive(Clone, Copy)]
+pub(super) struct Acted<'a> {
+    pub(super) named: &'a NamedAction,
+    pub(super) action: &'a dyn Action,
 }
 
 /// How something is ordered.

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use super::Run;
-use crate::config::NamedSource;
+use crate::config::{Config, NamedSource};
 use crate::quota::absorb::{Asked, Oddity};
 use crate::quota::health::Checkup;
 use crate::quota::instant::Instant;
 use crate::quota::message::{self, Notice};
-use crate::quota::meter::{Figure, Identity, Reading, Readings, SubjectProblem};
+use crate::quota::meter::{Figure, GuestFigure, Identity, Reading, Readings, SubjectProblem};
 use crate::quota::package::{Doubt, Package};
-use crate::quota::policy::{DAY, Quota, due_again};
+use crate::quota::policy::{DAY, due_again};
 use crate::quota::state::{SourceState, State, Subject};
 use crate::sources::{Said, Trouble};
 
@@ -36,10 +36,12 @@ impl Run<'_> {
         let zone = &self.config.zone;
         let show = |at| message::local(zone, at);
         let checkup = Checkup { source: &source.name, problem_after: source.problem_after, now, show: &show };
-        let quotas: Vec<&Quota> = self.config.quotas.iter().filter(|quota| quota.source == source.name).collect();
         let answer = answer.map_err(|trouble| trouble.text);
-        let answer = answer.map(|readings| sift(with_the_gone(readings, memory, source, now), memory, now, &show));
+        let mut answer = answer.map(|readings| sift(with_the_gone(readings, memory, source, now), memory, now, &show));
         self.notices.extend(checkup.examine(memory, &answer));
+        if let Ok(readings) = &mut answer {
+            memory.note_lags(&mut readings.readings, now);
+        }
         let mut oddities = Vec::new();
         match &answer {
             Err(text) => {
@@ -52,14 +54,10 @@ impl Run<'_> {
                 if readings.choice.is_some() {
                     memory.choice.clone_from(&readings.choice);
                 }
-                let mut asked: Vec<Asked<'_>> = Vec::new();
-                for quota in quotas {
-                    match asked.iter_mut().find(|ask| ask.key == quota.rule_key) {
-                        Some(ask) => ask.since_boot |= quota.since_boot,
-                        None => asked.push(quota.asked()),
-                    }
-                }
+                let asked = asked(self.config, source);
+                memory.follow_step(&readings.readings, now);
                 oddities = memory.absorb(&readings.readings, &asked, now);
+                memory.follow_listing(readings, &asked, now);
                 self.problems.extend(standing(source, memory, now, |subject| !subject.is_empty()));
             }
         }
@@ -95,12 +93,33 @@ impl Run<'_> {
     }
 }
 
+/// The period rules that quotas ask of a source.
+pub(super) fn asked<'c>(config: &'c Config, source: &NamedSource) -> Vec<Asked<'c>> {
+    let mut asked: Vec<Asked<'_>> = Vec::new();
+    for quota in config.quotas.iter().filter(|quota| quota.source == source.name) {
+        match asked.iter_mut().find(|ask| ask.key == quota.rule_key) {
+            Some(ask) => ask.since_boot |= quota.since_boot,
+            None => asked.push(Asked { backfill: source.source.backfills(), ..quota.asked() }),
+        }
+    }
+    asked
+}
+
 fn trace(source: &str, reading: &Reading) -> String {
     let subject = &reading.subject;
     match &reading.figure {
         Figure::Counter { counters, identity: Identity { boot, uptime, index }, link_speed } => format!(
             "reading: source {source:?}, {subject:?}: received {}, sent {}, boot {boot:?}, uptime {uptime:?}, index {index:?}, link {link_speed:?} bit/s",
             counters.rx, counters.tx
+        ),
+        Figure::Guest(GuestFigure { counters, uptime, guest, .. }) => format!(
+            "reading: source {source:?}, {subject:?}: to it {}, from it {}, up for {} s, on {}, node {:?}, lock {:?}",
+            counters.rx,
+            counters.tx,
+            uptime.as_secs(),
+            guest.on,
+            guest.node,
+            guest.lock
         ),
         Figure::Package(Package { id, total, left, period }) => format!(
             "reading: source {source:?}, {subject:?}: {left} of {total} bytes left, id {id:?}, period {} to {:?}",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::act::Acted;
 use super::{Run, save};
 use crate::config::NamedAction;
 use crate::enforce::{Order, Outcome};
@@ -16,7 +17,7 @@ use crate::store::Guard;
 impl Run<'_> {
     /// What is to be undone now.
     pub(super) fn to_lift(&self, state: &State) -> Vec<String> {
-        let thing = |action: &NamedAction| Some((action.rule.name.clone(), action.action.thing()?));
+        let thing = |action: &NamedAction| Some((action.rule.name.clone(), action.thing()?));
         lift::due(&self.context(), state, &self.config.actions.iter().filter_map(thing).collect())
     }
 
@@ -27,13 +28,13 @@ impl Run<'_> {
     }
 
     /// Whether it is being undone: it is done only when that has come about, or has had its time.
-    pub(super) fn is_lifting(&self, state: &State, action: &NamedAction) -> bool {
+    pub(super) fn is_lifting(&self, state: &State, action: Acted<'_>) -> bool {
         let held = action.action.thing().and_then(|thing| state.held.get(&thing));
         held.and_then(|held| held.lifting.as_ref()).is_some_and(|order| !due_again(order.at, AGAIN, self.clock.now))
     }
 
     /// It came to nothing: the next one that wants it orders it.
-    pub(super) fn is_not_ordered(&mut self, state: &mut State, action: &NamedAction) {
+    pub(super) fn is_not_ordered(&mut self, state: &mut State, action: Acted<'_>) {
         if let Some(thing) = action.action.thing() {
             self.ordered.remove(&thing);
             state.held.entry(thing).and_modify(|held| held.ordered = None);
@@ -73,8 +74,9 @@ impl Run<'_> {
         let now = self.clock.now;
         let locked = |claim: &Claim| self.locks_key(state, &claim.source);
         let Some(held) = state.held.get(thing).filter(|held| !held.claims.iter().any(locked)) else { return Ok(()) };
-        let same = |action: &&NamedAction| action.rule.lifts && action.action.thing().as_deref() == Some(thing);
-        let Some(action) = self.config.actions.iter().find(same) else {
+        let same = |action: &&NamedAction| action.rule.lifts && action.thing().as_deref() == Some(thing);
+        let action = self.config.actions.iter().find(same).and_then(|named| named.does.once());
+        let Some(action) = action else {
             self.notices.push(Notice::forsaken(thing, held));
             state.held.remove(thing);
             self.keep_notices(state);
@@ -93,8 +95,16 @@ impl Run<'_> {
             save(guard, state)?;
         }
         let job = before.as_ref().and_then(|order| order.job.as_deref()).filter(|_| only_look);
-        let order = Order { facts: &[], withheld: &self.config.withheld, timeout, unheeded: false, job, only_look };
-        let outcome = action.action.lift(&**self.host, &order);
+        let order = Order {
+            facts: &[],
+            withheld: &self.config.withheld,
+            timeout,
+            unheeded: false,
+            job,
+            only_look,
+            guest: None,
+        };
+        let outcome = action.lift(&**self.host, &order);
         self.lifted(state, thing, before.is_some(), outcome);
         save(guard, state)
     }
@@ -150,6 +160,6 @@ const AGAIN: Duration = Duration::from_secs(600);
 
 fn row_period(state: &State, quota: &Quota, step: &Step) -> Option<Instant> {
     let source = state.sources.get(&quota.source)?;
-    let (_, subject) = quota.rows(source).into_iter().find(|(name, _)| *name == step.subject)?;
+    let subject = quota.subject(source, &step.subject)?;
     Some(subject.rows.get(&quota.row_key)?.period)
 }

@@ -1,8 +1,8 @@
 //! The access to a vendor alone, for those who are still setting up.
 //!
 //! Only the source's own table is read: whatever else the file holds may be missing or wrong, and so may the ids that
-//! are still to be found. Keys and addresses are checked as ever. Without such a table the keys come from the
-//! environment, and the account's site is still to be found out.
+//! are still to be found. Keys and addresses are checked as ever. Without such a table Huawei Cloud's keys come from
+//! the environment, and the account's site is still to be found out; a cluster has an address, which nothing else says.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,13 +13,33 @@ use toml::de::DeTable;
 
 use super::fields::{Fields, Findings, Value, nearest};
 use super::secret::{Keeper, Need};
+use super::uses::{Uses, kind_name};
 use super::{document, find, read_deadline, warn_of_secrets};
-use crate::api::huawei;
+use crate::api::{Account, huawei, pve};
 use crate::error::{Error, Result};
 use crate::host::Host;
 
-/// The kind of sources that have such an access.
-const KIND: &str = "huawei";
+/// The kinds of sources that have such an access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Huawei,
+    Pve,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Huawei, Self::Pve];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Huawei => "huawei",
+            Self::Pve => "pve",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
 
 /// An access to a vendor, and how it came about.
 pub struct Found {
@@ -27,6 +47,8 @@ pub struct Found {
     pub source: String,
     /// The access; where the site is still to be found out, one for each.
     pub candidates: Vec<Candidate>,
+    /// What the rest of the configuration does with the source.
+    pub uses: Uses,
     /// For the whole run.
     pub deadline: Duration,
     /// What is worth knowing but stops nothing.
@@ -36,7 +58,7 @@ pub struct Found {
 /// An access, and what is written of it.
 pub struct Candidate {
     /// The access.
-    pub account: Arc<huawei::Account>,
+    pub account: Account,
     /// The keys of its table with their values as TOML, secrets redacted.
     pub written: Vec<(String, String)>,
 }
@@ -50,78 +72,115 @@ pub fn load(host: &dyn Host, explicit: Option<&Path>, wanted: &str) -> Result<Fo
     let name = file.map_or("built-in default".into(), |path| path.display().to_string());
     let failed = |errors: Vec<String>| Error::usage(errors.join("\n"));
     let table = document(&name, &text).map_err(failed)?;
-    let known = sources(&name, &text, &table);
-    let found = |source: String, deadline| Found { source, candidates: Vec::new(), deadline, warnings: Vec::new() };
-    match choose(wanted, &known.names).map_err(Error::usage)? {
-        Some(source) => {
-            let (candidate, warnings) = open(host, &name, &text, &table, &source).map_err(failed)?;
-            Ok(Found { candidates: vec![candidate], warnings, ..found(source, known.deadline) })
-        }
-        None => Ok(Found { candidates: by_site(host).map_err(failed)?, ..found(KIND.into(), known.deadline) }),
-    }
-}
-
-/// What a file says whether or not all of it is right.
-struct Known {
-    names: Vec<String>,
-    deadline: Duration,
-}
-
-fn sources<'t>(name: &'t str, text: &'t str, table: &'t Spanned<DeTable<'t>>) -> Known {
     // What is wrong with the rest is not this command's to tell.
-    let ignored = Findings::new(name, text);
-    let root = Fields::root(&ignored, table);
-    let kind = |name: &str, fields: &Fields<'_>| match fields.value("kind") {
-        Some(value) => value.text().unwrap_or_default().to_owned(),
-        None => name.to_owned(),
+    let ignored = Findings::new(&name, &text);
+    let root = Fields::root(&ignored, &table);
+    let deadline = read_deadline(&root);
+    let found = |source: String, candidates, warnings| {
+        let uses = Uses::read(&root, &source);
+        Found { source, candidates, uses, deadline, warnings }
     };
-    let tables = root.tables("source").into_iter();
-    let names = tables.filter(|(name, fields)| kind(name, fields) == KIND).map(|(name, _)| name).collect();
-    Known { names, deadline: read_deadline(&root) }
+    match choose(wanted, &sources(&root)).map_err(Error::usage)? {
+        Chosen::Source(source, kind) => {
+            let (candidate, warnings) = open(host, (&name, &text), &table, &source, kind).map_err(failed)?;
+            Ok(found(source, vec![candidate], warnings))
+        }
+        Chosen::Unwritten(Kind::Huawei) => {
+            Ok(found(Kind::Huawei.name().into(), by_site(host).map_err(failed)?, Vec::new()))
+        }
+        Chosen::Unwritten(Kind::Pve) => Err(Error::usage(NO_CLUSTER)),
+    }
 }
 
-/// Which of the sources is meant; none: the keys of the environment are.
-fn choose(wanted: &str, names: &[String]) -> std::result::Result<Option<String>, String> {
-    if let Some(name) = names.iter().find(|name| *name == wanted) {
-        return Ok(Some(name.clone()));
+/// What to write where there is no source of a cluster.
+const NO_CLUSTER: &str = "\
+there is no source of kind pve. On a node, as root, make a user and a token, which shows its secret once:
+  pveum user add netquota@pve
+  pveum user token add netquota@pve quota
+and write into the configuration:
+  [source.pve]
+  api = [\"https://HOST:8006\"] # any nodes of the cluster: the next one is asked when one does not answer
+  token_id = \"netquota@pve!quota\"
+  token_secret = { credential = \"pve-token\" } # the file /etc/netquota/credentials/pve-token
+  ca_file = \"/etc/netquota/pve-root-ca.pem\" # a copy of the cluster's /etc/pve/pve-root-ca.pem";
+
+/// The sources that have such an access, whether or not their tables are right.
+fn sources(root: &Fields<'_>) -> Vec<(String, Kind)> {
+    let tables = root.tables("source").into_iter();
+    tables
+        .filter_map(|(name, fields)| {
+            let kind = Kind::named(&kind_name(&name, &fields))?;
+            Some((name, kind))
+        })
+        .collect()
+}
+
+/// Which access is meant.
+enum Chosen {
+    /// That of this source.
+    Source(String, Kind),
+    /// One that is not in the configuration.
+    Unwritten(Kind),
+}
+
+fn choose(wanted: &str, sources: &[(String, Kind)]) -> std::result::Result<Chosen, String> {
+    if let Some((name, kind)) = sources.iter().find(|(name, _)| *name == wanted) {
+        return Ok(Chosen::Source(name.clone(), *kind));
     }
-    match names {
-        _ if wanted != KIND => {
-            let known = names.iter().map(String::as_str).chain([KIND]);
-            Err(format!("there is no source {wanted:?} of kind {KIND}{}", nearest(wanted, known)))
-        }
-        [] => Ok(None),
-        [only] => Ok(Some(only.clone())),
-        several => Err(format!("which source of kind {KIND}? One of {}", several.join(", "))),
+    let kinds = Kind::ALL.map(Kind::name);
+    let Some(kind) = Kind::named(wanted) else {
+        let known = sources.iter().map(|(name, _)| name.as_str()).chain(kinds);
+        return Err(format!("there is no source {wanted:?} of kind {}{}", kinds.join(" or "), nearest(wanted, known)));
+    };
+    let own: Vec<&str> = sources.iter().filter(|(_, of)| *of == kind).map(|(name, _)| name.as_str()).collect();
+    match own[..] {
+        [] => Ok(Chosen::Unwritten(kind)),
+        [only] => Ok(Chosen::Source(only.to_owned(), kind)),
+        _ => Err(format!("which source of kind {wanted}? One of {}", own.join(", "))),
     }
 }
 
 fn by_site(host: &dyn Host) -> std::result::Result<Vec<Candidate>, Vec<String>> {
+    let kind = Kind::Huawei;
     let of = |site: &str| {
-        let (name, text) = ("without a configuration", format!("[source.{KIND}]\nsite = \"{site}\"\n"));
-        open(host, name, &text, &document(name, &text)?, KIND).map(|(candidate, _)| candidate)
+        let (name, text) = ("without a configuration", format!("[source.{}]\nsite = \"{site}\"\n", kind.name()));
+        open(host, (name, &text), &document(name, &text)?, kind.name(), kind).map(|(candidate, _)| candidate)
     };
     huawei::sites().map(of).collect()
 }
 
-fn open<'t>(host: &dyn Host, name: &'t str, text: &'t str, table: &'t Spanned<DeTable<'t>>, source: &str) -> Opened {
+/// Reads one source's table; `file` is the file's name and text.
+fn open<'t>(
+    host: &dyn Host,
+    (name, text): (&'t str, &'t str),
+    table: &'t Spanned<DeTable<'t>>,
+    source: &str,
+    kind: Kind,
+) -> Opened {
     let findings = Findings::new(name, text);
     let keeper = Keeper::new(host, Need::Secrets);
-    let account = read(Fields::root(&findings, table).table("source").table(source), &keeper);
+    let account = read(Fields::root(&findings, table).table("source").table(source), kind, &keeper);
     warn_of_secrets(host, name, &keeper, &findings);
     let (warnings, shown) = findings.finish()?;
     let written = shown.into_iter().filter(|shown| !shown.default).map(|shown| (shown.key, shown.value)).collect();
     // Without errors there is an account.
-    let account = Arc::new(account.ok_or_else(Vec::new)?);
+    let account = account.ok_or_else(Vec::new)?;
     Ok((Candidate { account, written }, warnings))
 }
 
-fn read(fields: Fields<'_>, keeper: &Keeper<'_>) -> Option<huawei::Account> {
-    let account = huawei::open(&fields, keeper);
+fn read(fields: Fields<'_>, kind: Kind, keeper: &Keeper<'_>) -> Option<Account> {
+    let account = match kind {
+        Kind::Huawei => huawei::open(&fields, keeper).map(|account| Account::Huawei(Arc::new(account))),
+        Kind::Pve => pve::open(&fields, keeper).map(|cluster| Account::Pve(Arc::new(cluster))),
+    };
     fields.opt("every", Value::duration);
     fields.opt("problem_after", Value::duration);
     // Known, whatever they say.
-    for key in ["kind", "resource_ids"] {
+    let others: &[&str] = match kind {
+        Kind::Huawei => &["kind", "resource_ids"],
+        Kind::Pve => &["kind", "nodes", "backfill"],
+    };
+    for key in others {
         fields.has(key);
     }
     fields.finish();

@@ -8,6 +8,7 @@ pub mod fields;
 mod quotas;
 pub mod secret;
 pub mod show;
+pub mod uses;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,12 +18,13 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::api::Accounts;
-use crate::enforce::{self, Action};
+use crate::api::pve::Cluster;
+use crate::enforce::{self, Does};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::notify::{self, Notifier};
 use crate::quota::duration::Language;
-use crate::quota::policy::{ActionRule, Quota};
+use crate::quota::policy::{ActionRule, Effect, Kept, Quota};
 use crate::quota::zone::{self, Zone};
 use crate::secret::Secret;
 use crate::sources::{self, Source};
@@ -102,7 +104,14 @@ pub struct NamedAction {
     /// Its settings as text: a change of them disarms.
     pub settings: String,
     /// Of its kind.
-    pub action: Box<dyn Action>,
+    pub does: Does,
+}
+
+impl NamedAction {
+    /// What it is done to, where several actions may mean the same.
+    pub fn thing(&self) -> Option<String> {
+        self.does.once()?.thing()
+    }
 }
 
 /// What is in force without a file, and for a file without quotas.
@@ -145,6 +154,7 @@ pub fn parse(host: &dyn Host, name: &str, text: &str, need: Need) -> std::result
     let config = read(host, &root, &keeper);
     root.finish();
     warn_of_secrets(host, name, &keeper, &findings);
+    warn_of_shared_clusters(&config.sources, &findings);
     let (warnings, shown) = findings.finish()?;
     Ok(Config { warnings, shown, withheld: keeper.variables.take(), secrets: keeper.secrets.take(), ..config })
 }
@@ -164,6 +174,20 @@ fn document<'t>(name: &str, text: &'t str) -> std::result::Result<Spanned<DeTabl
 fn warn_of_secrets(host: &dyn Host, name: &str, keeper: &Keeper<'_>, findings: &Findings<'_>) {
     if *keeper.literal.borrow() && host.others_can_read(Path::new(name)) {
         findings.warn(format!("{name}: it holds secrets and others can read it: chmod 640, or keep them elsewhere"));
+    }
+}
+
+/// Each source remembers for itself what it has done to guests, and would undo what another has.
+fn warn_of_shared_clusters(sources: &[NamedSource], findings: &Findings<'_>) {
+    let accounts = accounts(sources);
+    let clusters: Vec<_> = accounts.iter().filter_map(|(name, account)| Some((name, account.pve()?))).collect();
+    for (index, (name, cluster)) in clusters.iter().enumerate() {
+        let shares = |other: &Cluster| other.addresses().iter().any(|address| cluster.addresses().contains(address));
+        for (other, _) in clusters[index + 1..].iter().filter(|(_, other)| shares(other)) {
+            findings.warn(format!(
+                "source.{name} and source.{other}: both read the same cluster: guests in both are held by each on its own"
+            ));
+        }
     }
 }
 
@@ -354,31 +378,41 @@ fn read_actions(root: &Fields<'_>, accounts: &Accounts) -> Vec<NamedAction> {
 fn read_action(name: String, fields: Fields<'_>, accounts: &Accounts) -> Option<NamedAction> {
     let findings = fields.findings();
     let open = kind(&name, &fields, enforce::ACTIONS);
+    let does = open.map(|open| open(&fields, accounts));
+    let effect = does.as_ref().and_then(|does| does.as_ref()).map(Does::effect);
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    let boot_grace = fields.or("boot_grace", minutes(15), "\"15 min\"", fields::Value::duration);
-    let announce = fields.or("announce", minutes(0), "\"0 s\"", fields::Value::duration);
-    let arm_after = fields.or("arm_after", minutes(15), "\"15 min\"", fields::Value::duration);
-    let again_after = fields.opt("again_after", fields::Value::duration);
-    let action = open.map(|open| open(&fields, accounts));
+    let (mut boot_grace, mut announce, mut arm_after, mut again_after) = (minutes(0), minutes(0), minutes(0), None);
+    // A guest that is kept slow or cut off is up for as long as it likes.
+    if !matches!(effect, Some(Effect::Kept(Kept::Disconnected | Kept::Limited(_)))) {
+        boot_grace = fields.or("boot_grace", minutes(15), "\"15 min\"", fields::Value::duration);
+        announce = fields.or("announce", minutes(0), "\"0 s\"", fields::Value::duration);
+        arm_after = fields.or("arm_after", minutes(15), "\"15 min\"", fields::Value::duration);
+        if !matches!(effect, Some(Effect::Kept(_))) {
+            again_after = fields.opt("again_after", fields::Value::duration);
+        }
+    }
     if open.is_some() {
         fields.finish();
     }
-    let Some(action) = action.flatten() else {
+    let (Some(mut does), Some(mut effect)) = (does.flatten(), effect) else {
         findings.unusable("action", &name);
         return None;
     };
+    if let (Does::Hold(Kept::Off(off)), Effect::Kept(Kept::Off(same))) = (&mut does, &mut effect) {
+        (off.grace, same.grace) = (boot_grace, boot_grace);
+    }
     let rule = ActionRule {
         name,
-        effect: action.effect(),
+        effect,
         boot_grace,
         announce,
         arm_after,
         again_after,
-        retry_after: action.retry_after().unwrap_or_else(|| minutes(10)),
-        lifts: action.lifts(),
+        retry_after: does.once().and_then(|action| action.retry_after()).unwrap_or_else(|| minutes(10)),
+        lifts: does.once().is_some_and(|action| action.lifts()),
     };
-    let settings = format!("{rule:?} {}", action.settings());
-    Some(NamedAction { rule, settings, action })
+    let settings = format!("{rule:?} {}", does.once().map(|action| action.settings()).unwrap_or_default());
+    Some(NamedAction { rule, settings, does })
 }
 
 /// The state folder: the command line's, the configuration's, systemd's, else the usual one.

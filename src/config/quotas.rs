@@ -1,5 +1,7 @@
 //! Quotas of the configuration: allowance, period, tiers.
 
+mod guests;
+
 use std::time::Duration;
 
 use time::{Date, Time, Weekday};
@@ -56,6 +58,7 @@ fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quo
     let enabled = fields.or("enabled", true, "true", Value::boolean);
     let source = read_source(&fields, known);
     let packages = source.and_then(|source| source.source.packages());
+    let guests = source.is_some_and(|source| source.source.account().is_some_and(|account| account.pve().is_some()));
     let count = fields.or("count", Count::Out, "\"out\"", |value| match value.word(COUNTS)? {
         count if count != Count::Out && packages.is_some() => {
             Err("a package knows only what it is charged for: \"out\"".into())
@@ -71,7 +74,8 @@ fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quo
         1024 => Ok(UnitBase::Binary),
         other => Err(format!("{other} is neither 1000 nor 1024")),
     });
-    let rule = read_rule(&fields, known, packages.is_some());
+    let by_creation = guests && fields.has("since");
+    let mut rule = read_rule(&fields, known, packages.is_some(), by_creation);
     let allowance = read_allowance(&fields, base, rule.as_ref().filter(|_| source.is_some()));
     let patterns = |key| fields.opt(key, |value| not_empty(value.texts()?)).unwrap_or_default();
     let (subjects, exclude) = (patterns("subjects"), patterns("exclude"));
@@ -81,6 +85,11 @@ fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quo
             true if packages.is_some() => Err("a package is not counted since a boot".into()),
             since_boot => Ok(since_boot),
         });
+    let nodes = source.map_or(&[][..], |source| source.source.nodes());
+    let choice = guests.then(|| guests::read_choice(&fields, nodes));
+    if let (Some(choice), Some(rule)) = (&choice, &mut rule) {
+        guests::read_since(&fields, choice, rule);
+    }
     let report = fields.opt("report_every", |value| read_report(value.text()?));
     let label = fields.opt("label", |value| value.text().map(Into::into));
     let limits = Limits { allowance, base, known };
@@ -101,6 +110,7 @@ fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quo
         allowance: allowance.map(|allowance| allowance.bytes),
         unit,
         packages: packages.map(|ids| ids.iter().cloned().collect()),
+        choice,
         unit_base: base,
         rule,
         row_key,
@@ -114,6 +124,7 @@ fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quo
     };
     quota.tiers = tiers.into_iter().map(|tier| tier.defined(&quota, known)).collect();
     check_shutdown(&fields, &quota);
+    guests::check_actions(&fields, &quota);
     fields.finish();
     enabled.then_some(quota)
 }
@@ -146,7 +157,7 @@ fn check_names(fields: &Fields<'_>, names: &[String], key: &str, ids: &[String])
 
 /// One package used up must not take down the machine that others still pay for.
 fn check_shutdown(fields: &Fields<'_>, quota: &Quota) {
-    let several = quota.packages.iter().flatten().filter(|id| quota.selects(id)).count() > 1;
+    let several = quota.packages.iter().flatten().filter(|id| quota.names(id)).count() > 1;
     let here = |tier: &Tier| tier.actions.iter().any(|action| action.effect == Effect::Restart);
     let server = |tier: &Tier| tier.actions.iter().any(|action| action.effect == Effect::ServerOff);
     if several && !quota.pool && quota.tiers.iter().any(server) {
@@ -243,7 +254,7 @@ const WEEKDAYS: &[(&str, Weekday)] = &[
 ];
 
 /// The period rule: `period` and `reset`.
-fn read_rule(fields: &Fields<'_>, known: &Known<'_>, packages: bool) -> Option<Rule> {
+fn read_rule(fields: &Fields<'_>, known: &Known<'_>, packages: bool, by_creation: bool) -> Option<Rule> {
     let reset = fields.table("reset");
     let every = reset.opt("every", read_days);
     let from = reset.opt("from", Value::date);
@@ -268,6 +279,8 @@ fn read_rule(fields: &Fields<'_>, known: &Known<'_>, packages: bool) -> Option<R
     let short_month = reset.opt("short_month", |value| {
         value.word(&[("last-day", ShortMonth::LastDay), ("next-day", ShortMonth::NextDay)])
     });
+    // Each subject's own creation takes the date's place.
+    let from = from.or(by_creation.then_some(Date::MIN));
     let cycle = period.and_then(|period| read_cycle(&reset, period, every, from));
     if period == Some("every") && from.is_none() && !reset.has("from") {
         reset.error("from is missing: the date from which the days are counted");
@@ -277,6 +290,7 @@ fn read_rule(fields: &Fields<'_>, known: &Known<'_>, packages: bool) -> Option<R
         at: at.unwrap_or(Time::MIDNIGHT),
         zone: zone_given.unwrap_or_else(|| known.zone.clone()),
         short_month: short_month.unwrap_or(ShortMonth::LastDay),
+        since_creation: false,
     };
     refuse_what_does_not_apply(&reset, period?);
     reset.finish();
@@ -366,13 +380,14 @@ impl Draft {
             .filter(|action| tier.actions.iter().any(|rule| rule.name == action.rule.name))
             .map(|action| action.settings.as_str())
             .collect();
-        let Quota { source, count, allowance, rule_key, pool, subjects, exclude, .. } = quota;
+        let Quota { source, count, allowance, rule_key, pool, subjects, exclude, choice, .. } = quota;
+        let choice = choice.as_ref().map(|choice| format!(" {choice:?}")).unwrap_or_default();
         let allowance = allowance.map_or_else(|| "provider".into(), |bytes| bytes.to_string());
         // Other packages in a pool make another sum of it.
-        let pooled: Vec<&String> = quota.packages.iter().flatten().filter(|id| *pool && quota.selects(id)).collect();
+        let pooled: Vec<&String> = quota.packages.iter().flatten().filter(|id| *pool && quota.names(id)).collect();
         let pooled = if pooled.is_empty() { String::new() } else { format!(" {pooled:?}") };
         let definition = format!(
-            "{source} {count:?} {allowance} {rule_key} {pool} {subjects:?} {exclude:?}{pooled} {} {settings:?}",
+            "{source} {count:?} {allowance} {rule_key} {pool} {subjects:?} {exclude:?}{pooled}{choice} {} {settings:?}",
             tier.key
         );
         tier.definition = fingerprint(&definition);

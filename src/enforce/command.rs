@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Action, Order, Outcome, read_command, read_timeout};
+use super::{Action, Does, Order, Outcome, read_command, read_timeout};
 use crate::api::Accounts;
 use crate::config::fields::Fields;
 use crate::host::{Command, Host, Ran};
@@ -15,10 +15,10 @@ struct Run {
 }
 
 /// Reads the settings.
-pub fn open(fields: &Fields<'_>, _: &Accounts) -> Option<Box<dyn Action>> {
+pub fn open(fields: &Fields<'_>, _: &Accounts) -> Option<Does> {
     let command = fields.need("command", read_command);
     let timeout = read_timeout(fields);
-    Some(Box::new(Run { command: command?, timeout }))
+    Some(Does::Once(Box::new(Run { command: command?, timeout })))
 }
 
 impl Action for Run {

@@ -5,15 +5,18 @@
 //! [`ACTIONS`].
 
 pub mod command;
+pub mod guest;
 pub mod shutdown;
 pub mod stop_server;
 
 use std::time::Duration;
 
 use crate::api::Accounts;
+use crate::api::pve::Cluster;
 use crate::config::fields::{Fields, Value};
 use crate::host::Host;
-use crate::quota::policy::Effect;
+use crate::quota::guest::Id;
+use crate::quota::policy::{Effect, Kept};
 
 /// Something a tier does once.
 pub trait Action: Send + Sync {
@@ -62,6 +65,21 @@ pub struct Order<'a> {
     pub job: Option<&'a str>,
     /// It was ordered a short while ago: nothing is ordered now.
     pub only_look: bool,
+    /// The guest it is done to, for actions on guests.
+    pub guest: Option<Target<'a>>,
+}
+
+/// A guest as it was read in this run.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    /// Where it is.
+    pub cluster: &'a Cluster,
+    /// Which it is.
+    pub id: Id,
+    /// The node it is on.
+    pub node: &'a str,
+    /// What is at work on it.
+    pub lock: Option<&'a str>,
 }
 
 /// What an action knows of its outcome.
@@ -98,15 +116,48 @@ pub enum Outcome {
     },
 }
 
+/// What an action is.
+pub enum Does {
+    /// Something that happens once.
+    Once(Box<dyn Action>),
+    /// Something that is kept so while its tier is reached, of which this says all.
+    Hold(Kept),
+}
+
+impl Does {
+    /// What happens once, if it is that.
+    pub fn once(&self) -> Option<&dyn Action> {
+        match self {
+            Self::Once(action) => Some(&**action),
+            Self::Hold(_) => None,
+        }
+    }
+
+    /// By what its success is seen.
+    pub fn effect(&self) -> Effect {
+        match self {
+            Self::Once(action) => action.effect(),
+            Self::Hold(kept) => Effect::Kept(*kept),
+        }
+    }
+}
+
 /// Reads a kind's own settings.
-pub type Open = fn(&Fields<'_>, &Accounts) -> Option<Box<dyn Action>>;
+pub type Open = fn(&Fields<'_>, &Accounts) -> Option<Does>;
 
 /// The kinds.
-pub const ACTIONS: &[(&str, Open)] =
-    &[("command", command::open), ("shutdown", shutdown::open), ("stop-server", stop_server::open)];
+pub const ACTIONS: &[(&str, Open)] = &[
+    ("command", command::open),
+    ("pve-disconnect", guest::open_disconnect),
+    ("pve-rate-limit", guest::open_rate_limit),
+    ("pve-shutdown", guest::open_shutdown),
+    ("pve-stop", guest::open_stop),
+    ("shutdown", shutdown::open),
+    ("stop-server", stop_server::open),
+];
 
 /// Kinds that need no table: a tier may name them as they are.
-pub const NEEDS_NO_TABLE: &[&str] = &["shutdown"];
+pub const NEEDS_NO_TABLE: &[&str] = &["pve-disconnect", "pve-shutdown", "pve-stop", "shutdown"];
 
 /// A command as a list: the program and its arguments.
 fn read_command(value: &Value<'_>) -> Result<Vec<String>, String> {

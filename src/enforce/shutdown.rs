@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::command::run;
-use super::{Action, Order, Outcome, read_command, read_timeout};
+use super::{Action, Does, Order, Outcome, read_command, read_timeout};
 use crate::api::Accounts;
 use crate::config::fields::Fields;
 use crate::host::Host;
@@ -21,11 +21,11 @@ struct Shutdown {
 const USUAL: [&[&str]; 3] = [&["systemctl", "poweroff"], &["shutdown", "-h", "now"], &["poweroff"]];
 
 /// Reads the settings.
-pub fn open(fields: &Fields<'_>, _: &Accounts) -> Option<Box<dyn Action>> {
+pub fn open(fields: &Fields<'_>, _: &Accounts) -> Option<Does> {
     let own = fields.opt("command", read_command);
     let timeout = read_timeout(fields);
     let usual = || USUAL.iter().map(|command| command.iter().map(ToString::to_string).collect()).collect();
-    Some(Box::new(Shutdown { commands: own.map_or_else(usual, |own| vec![own]), timeout }))
+    Some(Does::Once(Box::new(Shutdown { commands: own.map_or_else(usual, |own| vec![own]), timeout })))
 }
 
 impl Action for Shutdown {

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Action, Order, Outcome, read_timeout};
+use super::{Action, Does, Order, Outcome, read_timeout};
+use crate::api::Accounts;
 use crate::api::huawei::ecs::{Job, Mode, OFF, ON, Order as Wish, Server};
 use crate::api::huawei::{self, Cause, Failure, check_id};
-use crate::api::{Account, Accounts};
 use crate::config::fields::{Fields, Value, nearest};
 use crate::host::Host;
 use crate::quota::policy::Effect;
@@ -29,7 +29,7 @@ struct StopServer {
 }
 
 /// Reads the settings.
-pub fn open(fields: &Fields<'_>, accounts: &Accounts) -> Option<Box<dyn Action>> {
+pub fn open(fields: &Fields<'_>, accounts: &Accounts) -> Option<Does> {
     let account = read_account(fields, accounts);
     let id = |value: &Value<'_>| check_id(value.text()?.trim());
     let server_id = fields.need("server_id", id);
@@ -49,7 +49,7 @@ pub fn open(fields: &Fields<'_>, accounts: &Accounts) -> Option<Box<dyn Action>>
     let (server_id, region) = (server_id?, region?);
     let settings = format!("stop-server {server_id} {region} {project_id:?} {mode:?} {force_after:?}");
     let account = account?;
-    Some(Box::new(StopServer {
+    Some(Does::Once(Box::new(StopServer {
         account,
         server_id,
         region,
@@ -59,7 +59,7 @@ pub fn open(fields: &Fields<'_>, accounts: &Accounts) -> Option<Box<dyn Action>>
         start_on_renewal,
         timeout,
         settings,
-    }))
+    })))
 }
 
 /// A region is part of a host's name.
@@ -73,10 +73,12 @@ fn check_region(text: &str) -> Result<String, String> {
 
 /// The account of the source named, else of the only one.
 fn read_account(fields: &Fields<'_>, accounts: &Accounts) -> Option<Arc<huawei::Account>> {
-    let names = || accounts.iter().map(|(name, _)| name.as_str());
+    let accounts: Vec<(&str, &Arc<huawei::Account>)> =
+        accounts.iter().filter_map(|(name, account)| Some((name.as_str(), account.huawei()?))).collect();
+    let names = || accounts.iter().map(|(name, _)| *name);
     let of = |name: &str| {
-        let found = accounts.iter().find(|(known, _)| known == name);
-        found.map(|(_, Account::Huawei(account))| Arc::clone(account))
+        let found = accounts.iter().find(|(known, _)| *known == name);
+        found.map(|(_, account)| Arc::clone(account))
     };
     let unusable = |name| fields.findings().is_unusable("source", name);
     if fields.has("source") {

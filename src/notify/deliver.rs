@@ -3,6 +3,7 @@
 //! Invariant: an item leaves the outbox only when its channel has accepted it, and that is saved before the next
 //! message goes out.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Delivery;
@@ -13,7 +14,7 @@ use crate::quota::duration::Language;
 use crate::quota::instant::Instant;
 use crate::quota::message::{self, Notice};
 use crate::quota::state::{Moved, Outbox, State};
-use crate::quota::text::{Item, Message, pack};
+use crate::quota::text::{Item, Message, gather, pack};
 
 /// Messages one run sends to one channel at the most.
 const MOST: usize = 3;
@@ -72,6 +73,7 @@ impl Post<'_> {
         }
         let mut items = outbox.items.clone();
         items.sort_by_key(|item| message::weight(&item.key));
+        let (items, stand_for) = gather(items, &|count| message::more(self.language, count));
         for (index, message) in self.messages(channel, &items).iter().enumerate() {
             if index > 0 {
                 self.host.sleep(channel.notifier.pace());
@@ -89,7 +91,9 @@ impl Post<'_> {
             let outbox = state.outbox.entry(channel.name.clone()).or_default();
             match delivery {
                 Delivery::Accepted { moved: to } => {
-                    outbox.items.retain(|item| !message.items.contains(&item.key));
+                    let told = |key: &String| stand_for.get(key).cloned().unwrap_or_else(|| vec![key.clone()]);
+                    let told: HashSet<String> = message.items.iter().flat_map(told).collect();
+                    outbox.items.retain(|item| !told.contains(&item.key));
                     outbox.not_before = None;
                     self.remember_move(channel, outbox, moved, to);
                     save(state)?;

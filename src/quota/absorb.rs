@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::gaps::Gap;
 use super::instant::Instant;
 use super::meter::{Counters, Delta, Figure, Identity, Ledger, Reading, Series};
 use super::package::Package;
-use super::period::{Cycle, Rule};
+use super::period::{Cycle, Period, Rule};
 use super::state::{SourceState, Subject};
 
 /// A subject unseen for this long, and a ledger unasked for, are forgotten.
@@ -20,6 +21,8 @@ pub struct Asked<'a> {
     pub key: &'a str,
     /// Whether the first sight counts what flowed since boot.
     pub since_boot: bool,
+    /// Whether the provider's records say what flowed in the period before the first sight.
+    pub backfill: bool,
 }
 
 /// Something strange that was counted all the same, and has to be told.
@@ -54,13 +57,17 @@ impl SourceState {
     /// Absorbs the readings of a run at the believed time `now`.
     pub fn absorb(&mut self, readings: &[Reading], asked: &[Asked<'_>], now: Instant) -> Vec<Oddity> {
         self.follow_renames(readings);
+        self.meet_containers(readings, asked, now);
         self.follow_renewed_ids(readings);
         let mut oddities = Vec::new();
         for reading in readings {
             if !self.subjects.contains_key(&reading.subject) {
-                self.subjects.insert(reading.subject.clone(), Subject::default());
+                let subject = self.first_sight(reading);
+                self.subjects.insert(reading.subject.clone(), subject);
             }
+            let moved = self.moved_from(reading);
             if let Some(subject) = self.subjects.get_mut(&reading.subject) {
+                subject.series = moved.or(subject.series.take());
                 subject.absorb(reading, asked, now, &mut oddities);
             }
         }
@@ -126,19 +133,23 @@ impl SourceState {
 }
 
 impl Subject {
-    fn absorb(&mut self, reading: &Reading, asked: &[Asked<'_>], now: Instant, oddities: &mut Vec<Oddity>) {
+    pub(super) fn absorb(&mut self, reading: &Reading, asked: &[Asked<'_>], now: Instant, oddities: &mut Vec<Oddity>) {
+        if let Figure::Guest(figure) = &reading.figure
+            && !self.meet(figure, now)
+        {
+            return;
+        }
         let mut delta = self.series.as_ref().map(|last| Delta::between(last, reading, now));
         if let (Some(delta), Some(last)) = (&delta, &self.series) {
             note(reading, last, delta, oddities);
+            self.gaps.extend(delta.gap.clone());
         }
         if let Figure::Package(package) = &reading.figure {
             self.identify(package, oddities, &reading.subject);
             // What another package may have used is counted, and nothing is done on it.
             delta.iter_mut().for_each(|delta| delta.flagged |= self.doubted_id.is_some());
         }
-        let missing = asked.iter().filter(|ask| !ask.rule.is_provider() && !self.ledgers.contains_key(ask.key));
-        let opened: Vec<(String, Ledger)> =
-            missing.map(|ask| (ask.key.to_owned(), self.open(ask, reading, delta.as_ref(), now))).collect();
+        let opened = self.open_missing(asked, Some(reading), delta.as_ref(), now);
         if let Some(delta) = &delta {
             self.advance(delta, asked, now);
         }
@@ -154,7 +165,37 @@ impl Subject {
         self.fresh = match &reading.figure {
             Figure::Package(package) => package.period.end.is_none_or(|end| now < end),
             Figure::Counter { .. } => true,
+            Figure::Guest(_) => self.doubted_guest.is_none(),
         };
+    }
+
+    /// Its device is gone: nothing has flowed over it since the last figure, and the next one counts from zero.
+    pub(super) fn absorb_gone(&mut self, reading: &Reading, asked: &[Asked<'_>], now: Instant) {
+        if let Some(series) = &mut self.series {
+            series.counters = Counters::default();
+        }
+        self.absorb(reading, asked, now, &mut Vec::new());
+    }
+
+    /// The first ledgers of rules that have none yet.
+    pub fn open_missing(
+        &mut self,
+        asked: &[Asked<'_>],
+        reading: Option<&Reading>,
+        delta: Option<&Delta>,
+        now: Instant,
+    ) -> Vec<(String, Box<Ledger>)> {
+        let mut opened: Vec<(String, Box<Ledger>)> = Vec::new();
+        for ask in asked.iter().filter(|ask| !ask.rule.is_provider() && !self.ledgers.contains_key(ask.key)) {
+            let Some(period) = ask.rule.of(self.created()).map(|rule| rule.period(now)) else { continue };
+            let ledger = self.open(ask, period, reading, delta, now);
+            if ask.backfill && ledger.since > period.start && period.start > Instant::default() {
+                let before = Gap::before(&ledger, ask.key, self, now);
+                self.gaps.extend(before);
+            }
+            opened.push((ask.key.to_owned(), Box::new(ledger)));
+        }
+        opened
     }
 
     /// Which id the package has now. One that changes though the period is not new may be another package.
@@ -174,26 +215,32 @@ impl Subject {
     /// The provider's own account needs no deltas: it is what it is. It is kept whatever periods are asked for, since by
     /// it answers are believed or not.
     fn follow(&mut self, package: &Package) {
-        let start = || Ledger::start(package.period, package.period.start);
+        let start = || Box::new(Ledger::start(package.period, package.period.start));
         let ledger = self.ledgers.entry(Cycle::Provider.name().to_owned()).or_insert_with(start);
         ledger.follow(package);
         ledger.unsure = if self.doubted_id.is_some() { ledger.used } else { Counters::default() };
     }
 
     /// The first ledger of a rule. What another rule has metered since the same start is true for this one, too.
-    fn open(&self, ask: &Asked<'_>, reading: &Reading, delta: Option<&Delta>, now: Instant) -> Ledger {
-        let period = ask.rule.period(now);
-        if let Figure::Counter { counters, identity: Identity { uptime: Some(uptime), .. }, .. } = &reading.figure
-            && ask.since_boot
-            && now.minus(*uptime) >= period.start
+    fn open(
+        &self,
+        ask: &Asked<'_>,
+        period: Period,
+        reading: Option<&Reading>,
+        delta: Option<&Delta>,
+        now: Instant,
+    ) -> Ledger {
+        if let Some((counters, uptime)) = reading.and_then(Reading::since_boot)
+            && (ask.since_boot || (ask.backfill && self.series.is_none()))
+            && now.minus(uptime) >= period.start
         {
-            return Ledger { used: *counters, ..Ledger::start(period, now.minus(*uptime)) };
+            return Ledger { used: counters, ..Ledger::start(period, now.minus(uptime)) };
         }
         let Some(delta) = delta else { return Ledger::start(period, now) };
         let twin =
             self.ledgers.values().find(|ledger| ledger.period.start == period.start && ledger.since <= delta.from);
         let mut ledger = match twin {
-            Some(twin) => Ledger { period, last: None, unasked: None, ..twin.clone() },
+            Some(twin) => Ledger { period, last: None, unasked: None, ..(**twin).clone() },
             None => Ledger::start(period, delta.from),
         };
         ledger.take_share(delta);
@@ -202,17 +249,19 @@ impl Subject {
 
     /// Moves the ledgers on; those no quota asks for any more go on until their period ends, in case one asks again.
     fn advance(&mut self, delta: &Delta, asked: &[Asked<'_>], now: Instant) {
+        let created = self.created();
         for (key, ledger) in &mut self.ledgers {
             if ledger.total.is_some() {
                 // The provider's own account.
                 continue;
             }
-            if let Some(ask) = asked.iter().find(|ask| ask.key == key) {
+            let ask = asked.iter().find(|ask| ask.key == key);
+            if let Some(rule) = ask.and_then(|ask| ask.rule.of(created)) {
                 ledger.unasked = None;
                 if now < ledger.period.start {
-                    ledger.rewind(ask.rule.period(now));
+                    ledger.rewind(rule.period(now));
                 }
-                ledger.absorb(delta, ask.rule, now);
+                ledger.absorb(delta, &rule, now);
             } else {
                 ledger.unasked.get_or_insert(now);
                 ledger.take_share(delta);
@@ -220,7 +269,7 @@ impl Subject {
         }
     }
 
-    fn forgotten(&self, now: Instant) -> bool {
+    pub(super) fn forgotten(&self, now: Instant) -> bool {
         let unseen = self.series.as_ref().is_some_and(|series| now.since(series.at) > FORGOTTEN);
         unseen && self.ledgers.values().all(|ledger| ledger.period.end.is_none_or(|end| end < now))
     }
@@ -274,12 +323,13 @@ fn note(reading: &Reading, last: &Series, delta: &Delta, oddities: &mut Vec<Oddi
 pub fn sum(pool: &mut Subject, members: &[&Subject], asked: &Asked<'_>, now: Instant) {
     pool.fresh = members.iter().any(|member| member.fresh);
     let of = |member: &&'_ Subject| member.ledgers.get(asked.key).cloned().map(|ledger| (member.fresh, ledger));
-    let ledgers: Vec<(bool, Ledger)> = members.iter().filter_map(of).collect();
+    let ledgers: Vec<(bool, Box<Ledger>)> = members.iter().filter_map(of).collect();
     // A member nobody has read since the clock was set back may still be in a period that is to come.
     let latest = ledgers.iter().max_by_key(|(fresh, ledger)| (*fresh, ledger.period.start));
     if let Some((_, latest)) = latest {
-        let ledger = pool.ledgers.entry(asked.key.to_owned()).or_insert_with(|| Ledger::start(latest.period, now));
-        let ledgers: Vec<&Ledger> = ledgers.iter().map(|(_, ledger)| ledger).collect();
+        let ledger =
+            pool.ledgers.entry(asked.key.to_owned()).or_insert_with(|| Box::new(Ledger::start(latest.period, now)));
+        let ledgers: Vec<&Ledger> = ledgers.iter().map(|(_, ledger)| &**ledger).collect();
         if asked.rule.is_provider() {
             // One that has ended says nothing of what is left; the others still do.
             let runs = |ledger: &&&Ledger| ledger.period.end.is_none_or(|end| now < end);

@@ -361,6 +361,32 @@ fn saturated(number: u128) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
+/// Bytes per second of a rate such as `10 Mbps` (10^6 bit/s), `1 MB/s` or `1 MiB/s`: at least one.
+pub fn parse_rate(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no rate such as \"10 Mbps\" or \"1 MB/s\"");
+    let text = text.trim();
+    let bits = ["bit/s", "bps"].iter().find_map(|unit| text.strip_suffix(unit));
+    let (number, per) = match (bits, text.strip_suffix("/s")) {
+        (Some(number), _) => (format!("{number}B"), 8),
+        (None, Some(number)) => (number.to_owned(), 1),
+        (None, None) => return Err(wrong()),
+    };
+    match Amount::parse(&number, UnitBase::Thousand).map_err(|_| wrong())?.bytes / per {
+        0 => Err("it must be a byte per second at least: pve-disconnect lets nothing through".into()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// A rate of so many bytes per second, in bits: `10 Mbps`, with three decimals at most, rounded down.
+pub fn show_rate(bytes: u64) -> String {
+    let bits = u128::from(bytes) * 8;
+    let units = [(1_000_000_000, "Gbps"), (1_000_000, "Mbps"), (1_000, "kbps")];
+    let Some((size, unit)) = units.into_iter().find(|(size, _)| bits >= *size) else { return format!("{bits} bps") };
+    let (whole, rest) = (bits / size, bits % size * 1000 / size);
+    let text = format!("{whole}.{rest:03}");
+    format!("{} {unit}", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -623,6 +649,84 @@ mod tests {
         assert_eq!(garbage, format!("\"{}x…\" is not a number", r"x\u{a}".repeat(6)));
     }
 
+    #[test]
+    fn rates_are_bytes_per_second() {
+        for (text, bytes) in [
+            ("10 Mbps", 1_250_000),
+            ("10Mbps", 1_250_000),
+            (" 10 Mbit/s ", 1_250_000),
+            ("1.5 Mbps", 187_500),
+            ("100 kbps", 12_500),
+            ("100 Kbps", 12_500),
+            ("1 Gbit/s", 125_000_000),
+            ("8 bps", 1),
+            ("15 bit/s", 1),
+            ("1 Mibit/s", 131_072),
+            ("1 MB/s", 1_000_000),
+            ("1 MiB/s", 1_048_576),
+            ("0.5 kB/s", 500),
+            ("1 B/s", 1),
+            ("18446744073709551615 B/s", u64::MAX),
+        ] {
+            assert_eq!(parse_rate(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_rate_is_refused() {
+        for text in [
+            "",
+            "10",
+            "10 MB",
+            "10 Mbit",
+            "10 /s",
+            "Mbps",
+            "-1 Mbps",
+            "+1 Mbps",
+            "1e3 kbps",
+            "1,5 Mbps",
+            "10 MBps",
+            "10 Mb/s",
+            "10 mbps",
+            "10 Mbps/s",
+            "10 MB/s/s",
+            "10 MB/h",
+            "0.3 B/s",
+            "99999 PB/s",
+            "10 Mbit/sec",
+        ] {
+            assert_eq!(
+                parse_rate(text),
+                Err(format!("{text:?} is no rate such as \"10 Mbps\" or \"1 MB/s\"")),
+                "{text}"
+            );
+        }
+        for text in ["0 Mbps", "7 bps", "0 B/s", "0.0 MB/s"] {
+            let error = "it must be a byte per second at least: pve-disconnect lets nothing through";
+            assert_eq!(parse_rate(text), Err(error.into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_shown_in_bits() {
+        for (bytes, text) in [
+            (0, "0 bps"),
+            (1, "8 bps"),
+            (124, "992 bps"),
+            (125, "1 kbps"),
+            (1_250_000, "10 Mbps"),
+            (1_000_000, "8 Mbps"),
+            (1_048_576, "8.388 Mbps"),
+            (12_500, "100 kbps"),
+            (124_999_999, "999.999 Mbps"),
+            (125_000_000, "1 Gbps"),
+            (1_250_000_000_000, "10000 Gbps"),
+            (u64::MAX, "147573952589.676 Gbps"),
+        ] {
+            assert_eq!(show_rate(bytes), text);
+        }
+    }
+
     /// Any amount, of any order of magnitude.
     fn bytes() -> impl Strategy<Value = u64> {
         (any::<u64>(), 0u32..64).prop_map(|(bits, shift)| bits >> shift)
@@ -637,6 +741,14 @@ mod tests {
             let unit = [DECIMAL, BINARY, IEC][family][index];
             let text = unit.exact(bytes);
             prop_assert_eq!(Amount::parse(&text, base).map(|amount| amount.bytes), Ok(bytes), "{}", text);
+        }
+
+        #[test]
+        fn a_rate_that_is_shown_reads_as_no_more(bytes in bytes()) {
+            // In bits it has to fit, too.
+            let bytes = bytes >> 4;
+            let again = parse_rate(&show_rate(bytes)).unwrap_or(0);
+            prop_assert!(again <= bytes && bytes - again <= bytes / 1000 + 1, "{bytes} {again}");
         }
 
         #[test]

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::instant::Instant;
+use super::meter::Identity;
 use super::state::{Clock, Doubt};
 
 const SMALL_STEP: Duration = Duration::from_secs(60);
@@ -68,8 +69,18 @@ impl Clock {
         }
     }
 
+    /// How much further the clock went since the last run than the machine's uptime: it was set forward. Nothing where
+    /// the machine was started meanwhile.
+    pub fn stepped(&mut self, wall: Instant, machine: &Identity) -> Duration {
+        let before = self.machine.replace(machine.clone());
+        let Some((last, before)) = self.at.zip(before) else { return Duration::ZERO };
+        let uptimes = before.uptime.zip(machine.uptime).filter(|_| before.boot == machine.boot);
+        let Some((then, up)) = uptimes.filter(|(then, up)| then <= up) else { return Duration::ZERO };
+        wall.since(last).saturating_sub(up - then)
+    }
+
     fn believe(&mut self, now: Instant, news: News) -> Verdict {
-        *self = Self { at: Some(now), doubt: None };
+        (self.at, self.doubt) = (Some(now), None);
         Verdict { now, news }
     }
 }
@@ -91,7 +102,7 @@ mod tests {
     }
 
     fn clock() -> Clock {
-        Clock { at: Some(at(0)), doubt: None }
+        Clock { at: Some(at(0)), ..Clock::default() }
     }
 
     #[test]
@@ -141,5 +152,41 @@ mod tests {
         assert_eq!(clock.judge(at(-20 * DAY)).news, News::Jumped);
         assert_eq!(clock.judge(at(-20 * DAY + HOUR / 2)).news, News::Doubted);
         assert_eq!(clock.judge(at(900 * DAY)).news, News::Doubted);
+    }
+
+    fn machine(boot: &str, uptime: Option<u64>) -> Identity {
+        Identity { boot: Some(boot.into()), uptime: uptime.map(Duration::from_secs), index: None }
+    }
+
+    /// What a clock that read 0 when the machine was up for 1000 s says of a later look.
+    fn step(seconds: i64, later: &Identity) -> u64 {
+        let mut clock = Clock { machine: Some(machine("a", Some(1000))), ..clock() };
+        let stepped = clock.stepped(at(seconds * 1000), later);
+        assert_eq!(clock.machine.as_ref(), Some(later));
+        stepped.as_secs()
+    }
+
+    #[test]
+    fn a_clock_that_went_further_than_the_uptime_was_set_forward() {
+        assert_eq!(step(60, &machine("a", Some(1060))), 0);
+        assert_eq!(step(3660, &machine("a", Some(1060))), 3600);
+        assert_eq!(step(61, &machine("a", Some(1060))), 1);
+        assert_eq!(step(0, &machine("a", Some(1060))), 0, "it was set back");
+        assert_eq!(step(-500, &machine("a", Some(1060))), 0);
+    }
+
+    #[test]
+    fn nobody_knows_what_a_clock_did_while_the_machine_was_off() {
+        assert_eq!(step(3660, &machine("b", Some(1060))), 0, "another boot");
+        assert_eq!(step(3660, &machine("a", Some(60))), 0, "a fallen uptime");
+        assert_eq!(step(3660, &machine("a", None)), 0);
+        let mut clock = clock();
+        assert_eq!(clock.stepped(at(HOUR), &machine("a", Some(1))), Duration::ZERO, "the first look");
+        let mut clock = Clock { machine: Some(machine("a", Some(1000))), ..Clock::default() };
+        assert_eq!(clock.stepped(at(HOUR), &machine("a", Some(1001))), Duration::ZERO, "no time before");
+        // Without boot ids the uptime says it.
+        let nameless = |uptime| Identity { boot: None, ..machine("", Some(uptime)) };
+        let mut clock = Clock { at: Some(at(0)), machine: Some(nameless(1000)), doubt: None };
+        assert_eq!(clock.stepped(at(HOUR), &nameless(1060)), Duration::from_secs(3540));
     }
 }

@@ -6,9 +6,10 @@
 //! Invariant: a tier is told once a period and whenever its repetition is due, always the highest reached; what is
 //! told and what is due is marked in the same step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::absorb::sum;
+use super::guest::{Guest, Id, Kind, Named};
 use super::instant::Instant;
 use super::lift;
 use super::message;
@@ -16,7 +17,7 @@ use super::meter::Ledger;
 use super::package;
 use super::period::Rule;
 use super::policy::{Context, DAY, POOL, Plan, Quota, Report, Tell, Threshold, Tier, View, Withheld, due_again};
-use super::state::{Past, Row, SourceState, State, Status, Subject, TierMark};
+use super::state::{Deed, Past, Row, SourceState, State, Status, Subject, TierMark};
 use super::text::Item;
 use super::turn::Turn;
 
@@ -28,19 +29,30 @@ pub fn decide(context: &Context<'_>, state: &mut State) -> Plan {
         let Some(source) = state.sources.get_mut(&quota.source) else { continue };
         if source.good == Some(context.now)
             && source.health.is_empty()
-            && !source.subjects.keys().any(|name| quota.selects(name))
+            && !source.subjects.iter().any(|(name, subject)| subject.gone.is_none() && quota.selects(name, subject))
         {
             let text = format!("quota {:?}: no subject of source {:?} matches it", quota.name, quota.source);
             plan.problems.push((format!("quota/{}", quota.name), text));
+        }
+        if source.good == Some(context.now)
+            && let Some(text) = unmetered(quota, source)
+        {
+            plan.problems.push((format!("unmetered/{}", quota.name), format!("quota {:?}: {text}", quota.name)));
         }
         let mut round = Round { context, index, quota, plan: &mut plan };
         if quota.pool {
             if let Some(pool) = sum_pool(quota, context.names, source, context.now) {
                 round.subject(POOL, pool);
             }
+        } else if quota.nics().is_some() {
+            for (name, sum) in sum_nics(quota, source, context.now) {
+                round.subject(name, sum);
+            }
         } else {
-            for (name, subject) in source.subjects.iter_mut().filter(|(name, _)| quota.selects(name)) {
-                round.subject(name, subject);
+            for (name, subject) in &mut source.subjects {
+                if subject.gone.is_none() && quota.selects(name, subject) {
+                    round.subject(name, subject);
+                }
             }
         }
     }
@@ -49,13 +61,50 @@ pub fn decide(context: &Context<'_>, state: &mut State) -> Plan {
     plan
 }
 
+/// Why a quota on guests does not look at all that it names.
+fn unmetered(quota: &Quota, source: &SourceState) -> Option<String> {
+    let choice = quota.choice.as_ref()?;
+    let guests = || {
+        let there = source.subjects.iter().filter(|(_, subject)| subject.gone.is_none() && subject.nic.is_none());
+        there.filter_map(|(name, subject)| Some((Id::parse(name)?, name, subject, subject.guest.as_deref()?)))
+    };
+    let vmids: HashSet<u32> = guests().map(|(id, ..)| id.vmid).collect();
+    let names: HashSet<&str> = guests().map(|(_, _, _, guest)| guest.name.as_str()).collect();
+    let missing = |named: &&Named| match named {
+        Named::Vmid(vmid) => !vmids.contains(vmid),
+        Named::Text(text) => {
+            !names.contains(text.as_str()) && !text.parse().is_ok_and(|vmid: u32| vmids.contains(&vmid))
+        }
+    };
+    if let Some(named) = choice.guests.iter().find(missing) {
+        return Some(format!("there is no guest {named}"));
+    }
+    let chosen = || guests().filter(|(_, name, subject, _)| quota.selects(name, subject));
+    if quota.rule.since_creation {
+        let unknown = |subject: &Subject| !subject.ledgers.contains_key(&quota.rule_key);
+        // One that has not been asked for yet is asked for in the runs to come.
+        let asked = |id: Id, guest: &Guest| id.kind == Kind::Lxc || guest.asked.is_some();
+        let names: Vec<&str> =
+            chosen().filter(|of| unknown(of.2) && asked(of.0, of.3)).map(|of| of.1.as_str()).take(FEW).collect();
+        let why = "nobody knows when it was made, so that it is not metered: leave it out";
+        return (!names.is_empty()).then(|| format!("{}: {why}", names.join(", ")));
+    }
+    let nics = quota.nics()?;
+    let counted = chosen().any(|(_, name, _, _)| nics_of(quota, &source.subjects, name).next().is_some());
+    let on = chosen().any(|(_, _, subject, guest)| guest.on && subject.nics_read.is_some());
+    (on && !counted).then(|| format!("no guest has {}", nics.join(" or ")))
+}
+
+/// Names in a problem at the most.
+const FEW: usize = 5;
+
 /// What quotas and tiers remember that are not configured any more: nothing of it is armed or due when they come back.
 fn lapse(context: &Context<'_>, state: &mut State) {
     let configured = |row: &Row| context.quotas.iter().any(|q| q.name == row.quota && q.rule_key == row.rule);
     for source in state.sources.values_mut() {
         for subject in source.subjects.values_mut().chain(source.pools.values_mut()) {
             for row in subject.rows.values_mut().filter(|row| !configured(row)) {
-                row.tiers.values_mut().for_each(TierMark::lapse);
+                row.tiers.values_mut().for_each(|mark| mark.lapse());
             }
         }
     }
@@ -69,14 +118,18 @@ pub fn sum_pool<'s>(
     now: Instant,
 ) -> Option<&'s mut Subject> {
     let SourceState { subjects, pools, .. } = source;
-    let selected = subjects.iter().filter(|(name, _)| quota.selects(name));
-    let members: Vec<&Subject> = selected.map(|(_, subject)| subject).collect();
+    let selected = subjects.iter().filter(|(name, subject)| quota.selects(name, subject));
+    let members: Vec<&Subject> = match quota.nics() {
+        None => selected.map(|(_, subject)| subject).collect(),
+        Some(_) => selected.flat_map(|(name, _)| nics_of(quota, subjects, name)).collect(),
+    };
     if members.is_empty() {
         return None;
     }
     if !pools.contains_key(&quota.name) {
-        let orphan =
-            |(name, pool): &(&String, &Subject)| !names.contains(name) && pool.ledgers.contains_key(&quota.rule_key);
+        let orphan = |(name, pool): &(&String, &Subject)| {
+            pool.guest.is_none() && !names.contains(name) && pool.ledgers.contains_key(&quota.rule_key)
+        };
         let orphan = pools.iter().find(orphan).map(|(name, _)| name.clone());
         let pool = orphan.and_then(|name| pools.remove(&name)).unwrap_or_default();
         pools.insert(quota.name.clone(), pool);
@@ -84,9 +137,41 @@ pub fn sum_pool<'s>(
     let pool = pools.get_mut(&quota.name)?;
     sum(pool, &members, &quota.asked(), now);
     // An action needs the figures of all packages.
-    let expected = quota.packages.iter().flatten().filter(|id| quota.selects(id)).count();
+    let expected = quota.packages.iter().flatten().filter(|id| quota.names(id)).count();
     pool.fresh &= members.len() >= expected;
+    pool.silent = members.iter().any(|member| member.silent && member.gone.is_none());
     Some(pool)
+}
+
+/// The NICs of a guest that the quota counts.
+fn nics_of<'s>(
+    quota: &Quota,
+    subjects: &'s BTreeMap<String, Subject>,
+    guest: &str,
+) -> impl Iterator<Item = &'s Subject> {
+    let prefix = format!("{guest} ");
+    let own = subjects.range(prefix.clone()..).take_while(move |(name, _)| name.starts_with(&prefix));
+    own.map(|(_, subject)| subject).filter(|subject| subject.nic.as_ref().is_some_and(|nic| quota.counts(nic)))
+}
+
+/// For each guest the sum of those of its NICs that the quota counts.
+fn sum_nics<'s>(quota: &Quota, source: &'s mut SourceState, now: Instant) -> Vec<(&'s str, &'s mut Subject)> {
+    let SourceState { subjects, pools, .. } = source;
+    let mut chosen = BTreeMap::new();
+    for (name, guest) in subjects.iter().filter(|(name, guest)| guest.gone.is_none() && quota.selects(name, guest)) {
+        let members: Vec<&Subject> = nics_of(quota, subjects, name).collect();
+        if members.is_empty() {
+            continue;
+        }
+        let key = quota.sum_key(name);
+        let pool = pools.entry(key.clone()).or_default();
+        sum(pool, &members, &quota.asked(), now);
+        pool.guest.clone_from(&guest.guest);
+        pool.fresh &= guest.fresh;
+        pool.silent = !pool.fresh;
+        chosen.insert(key, name.as_str());
+    }
+    pools.iter_mut().filter_map(|(key, pool)| Some((*chosen.get(key)?, pool))).collect()
 }
 
 /// One quota's turn.
@@ -99,30 +184,37 @@ pub(super) struct Round<'a, 'p> {
 
 impl Round<'_, '_> {
     fn subject(&mut self, name: &str, subject: &mut Subject) {
-        let (now, quota) = (self.context.now, self.quota);
-        let Subject { series, ledgers, rows, fresh, .. } = subject;
-        let (Some(series), Some(ledger)) = (series.as_ref(), ledgers.get(&quota.rule_key)) else { return };
-        let Some(view) = View::over(quota, name, ledger, *fresh, series.at) else { return };
+        let quota = self.quota;
+        let mut rows = std::mem::take(&mut subject.rows);
+        let view = View::of(quota, name, subject);
+        if let Some(view) = view {
+            self.view(&view, &mut rows);
+        }
+        subject.rows = rows;
+    }
+
+    fn view(&mut self, view: &View<'_>, rows: &mut BTreeMap<String, Box<Row>>) {
+        let (now, quota, ledger) = (self.context.now, self.quota, view.ledger);
         if !rows.contains_key(&quota.row_key) {
             let row = self.adopt(rows, ledger);
             if row.is_none() && rows.values().any(|row| row.quota == quota.name) && ledger.since > ledger.period.start {
-                let item = message::rule_changed(self.context, &view);
+                let item = message::rule_changed(self.context, view);
                 self.tell_all(item);
             }
-            rows.insert(quota.row_key.clone(), row.unwrap_or_else(|| Row::new(quota, ledger, now)));
+            rows.insert(quota.row_key.clone(), Box::new(row.unwrap_or_else(|| Row::new(quota, ledger, now))));
         }
         let Some(row) = rows.get_mut(&quota.row_key) else { return };
-        if self.misfit(&view, row) {
+        if self.misfit(view, row) {
             return;
         }
         if view.awaits_renewal(now) {
-            self.reason(&view, "awaits renewal: nothing is told or done");
+            self.reason(view, "awaits renewal: nothing is told or done");
             return;
         }
-        self.follow_period(&view, row);
-        self.exhaustion(&view, row);
-        self.usage(&view, row);
-        self.report(&view, row);
+        self.follow_period(view, row);
+        self.exhaustion(view, row);
+        self.usage(view, row);
+        self.report(view, row);
     }
 
     /// Whether the provider's total and the quota cannot be meant for each other: nothing of it is told or done.
@@ -143,7 +235,7 @@ impl Round<'_, '_> {
     }
 
     /// The row of a quota that is no longer there, with the same rule and count in the same period: this one renamed.
-    fn adopt(&self, rows: &mut BTreeMap<String, Row>, ledger: &Ledger) -> Option<Row> {
+    fn adopt(&self, rows: &mut BTreeMap<String, Box<Row>>, ledger: &Ledger) -> Option<Row> {
         let quota = self.quota;
         let renamed = |row: &Row| {
             let same = (&row.rule, row.count, row.period) == (&quota.rule_key, quota.count, ledger.period.start);
@@ -151,7 +243,7 @@ impl Round<'_, '_> {
         };
         let key = rows.iter().find(|(_, row)| renamed(row)).map(|(key, _)| key.clone())?;
         let row = rows.remove(&key)?;
-        Some(Row { quota: quota.name.clone(), ..row })
+        Some(Row { quota: quota.name.clone(), ..*row })
     }
 
     /// A new period arms all tiers anew; a clock that is set back brings the old marks back.
@@ -187,7 +279,7 @@ impl Round<'_, '_> {
         for (index, tier) in quota.tiers.iter().enumerate() {
             let Some(at) = tier.threshold.at(view.allowance) else { continue };
             if !row.tiers.contains_key(&tier.key) {
-                row.tiers.insert(tier.key.clone(), TierMark::default());
+                row.tiers.insert(tier.key.clone(), Box::default());
             }
             let Some(mark) = row.tiers.get_mut(&tier.key) else { continue };
             if at == 0 {
@@ -275,7 +367,8 @@ impl Round<'_, '_> {
             mark.armed = Some(tier.definition.clone());
         }
         let called_off = mark.deeds.values().any(|deed| deed.status == Status::Announced);
-        mark.deeds.retain(|_, deed| !deed.status.is_open() && deed.definition == tier.definition);
+        let stays = |deed: &Deed| !deed.status.is_open() && deed.status != Status::Held;
+        mark.deeds.retain(|_, deed| stays(deed) && deed.definition == tier.definition);
         if called_off {
             let item = message::called_off(self.context, view, tier);
             self.tell_all(item);
@@ -363,10 +456,8 @@ impl Row {
 
     /// Keeps the marks of the period that ends; the tiers of the new one stay armed and are otherwise blank.
     fn turn_over(&mut self) {
-        let blank = |(key, mark): (&String, &TierMark)| {
-            (key.clone(), TierMark { armed: mark.armed.clone(), ..TierMark::default() })
-        };
-        let tiers = self.tiers.iter().map(blank).collect();
+        let blank = |mark: &TierMark| Box::new(TierMark { armed: mark.armed.clone(), ..TierMark::default() });
+        let tiers = self.tiers.iter().map(|(key, mark)| (key.clone(), blank(mark))).collect();
         self.before.retain(|past| past.tiers.values().any(|mark| !mark.deeds.is_empty()));
         self.before.drain(..self.before.len().saturating_sub(PASTS));
         self.before.push(Past { period: self.period, tiers: std::mem::replace(&mut self.tiers, tiers) });

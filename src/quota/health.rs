@@ -1,5 +1,6 @@
 //! How sources are: silence is never mistaken for health.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::instant::Instant;
@@ -7,6 +8,9 @@ use super::message::Notice;
 use super::meter::{Readings, SubjectProblem};
 use super::policy::{DAY, due_again};
 use super::state::{Health, SourceState};
+
+/// How problems of a whole node of a cluster begin, which is no subject.
+pub const NODE: &str = "node/";
 
 /// What a source's answer means for its health.
 pub struct Checkup<'a> {
@@ -18,6 +22,12 @@ pub struct Checkup<'a> {
     pub now: Instant,
     /// How instants are shown.
     pub show: &'a dyn Fn(Instant) -> String,
+}
+
+/// Whether it is no subject, of which a figure would come, but the source as a whole, a node, or where a guest's NICs
+/// are: it is well once nothing is said against it.
+fn is_beside_subjects(name: &str) -> bool {
+    name.is_empty() || name.starts_with(NODE) || name.ends_with("/bridges")
 }
 
 impl Checkup<'_> {
@@ -34,9 +44,11 @@ impl Checkup<'_> {
         let mut notices = Vec::new();
         if let Ok(Readings { readings: read, .. }) = said {
             state.good = Some(self.now);
+            let names: HashSet<&str> = missing.iter().map(|problem| problem.subject.as_str()).collect();
+            let back: HashSet<&str> = read.iter().map(|reading| reading.subject.as_str()).collect();
             state.health.retain(|subject, health| {
-                let still = missing.iter().any(|problem| problem.subject == *subject);
-                let back = subject.is_empty() || read.iter().any(|reading| reading.subject == *subject);
+                let still = names.contains(subject.as_str());
+                let back = is_beside_subjects(subject) || back.contains(subject.as_str());
                 if !still && back && health.told.is_some() {
                     notices.push(Notice::well(self.source, &self.what(subject)));
                 }

@@ -95,6 +95,22 @@ impl<'de> Deserialize<'de> for Instant {
     }
 }
 
+/// Instants of somebody else's, as the seconds since the epoch in which he tells them.
+pub mod epoch {
+    use super::Instant;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(at: &Option<Instant>, serializer: S) -> Result<S::Ok, S::Error> {
+        at.map(|at| at.millis() / 1000).serialize(serializer)
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Instant>, D::Error> {
+        Ok(Option::<i64>::deserialize(deserializer)?.map(|seconds| Instant::from_millis(seconds.saturating_mul(1000))))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

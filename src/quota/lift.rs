@@ -30,7 +30,7 @@ fn is_gone(context: &Context<'_>, claim: &Claim) -> bool {
     let quota = context.quotas.iter().find(|quota| quota.name == claim.quota && quota.source == claim.source);
     quota.is_none_or(|quota| match claim.subject == POOL {
         true => !quota.pool,
-        false => quota.pool || !quota.selects(&claim.subject),
+        false => quota.pool || !quota.names(&claim.subject),
     })
 }
 
@@ -67,9 +67,7 @@ fn is_needed(context: &Context<'_>, state: &State, actions: &[&str]) -> bool {
 }
 
 fn view<'s>(state: &'s State, quota: &'s Quota, name: &'s str) -> Option<View<'s>> {
-    let rows = quota.rows(state.sources.get(&quota.source)?);
-    let (_, subject) = rows.into_iter().find(|(known, _)| *known == name)?;
-    View::of(quota, name, subject)
+    View::of(quota, name, quota.subject(state.sources.get(&quota.source)?, name)?)
 }
 
 /// Whether a tier with one of the actions is reached.
@@ -98,7 +96,7 @@ pub fn follow_renames(context: &Context<'_>, state: &mut State) {
 fn heir(context: &Context<'_>, source: &SourceState, action: &str, claim: &Claim) -> Option<(String, String)> {
     let pools = source.pools.values().map(|pool| (POOL, pool)).filter(|_| claim.subject == POOL);
     let subjects = source.subjects.iter().map(|(name, subject)| (name.as_str(), subject));
-    let done = |tiers: &BTreeMap<String, TierMark>| tiers.values().any(|mark| mark.deeds.contains_key(action));
+    let done = |tiers: &BTreeMap<String, Box<TierMark>>| tiers.values().any(|mark| mark.deeds.contains_key(action));
     pools.chain(subjects).find_map(|(name, subject)| {
         let row = subject.rows.values().find(|row| {
             let then = row.before.iter().find(|past| past.period == claim.period).map(|past| &past.tiers);

@@ -4,14 +4,21 @@
 //! still waits. Figures are printed in the unit the quota was written in, used ones rounded down and remaining
 //! ones up, so that nothing looks reached that is not.
 
-use super::bytes::{Percent, Round};
+mod held;
+mod notice;
+
+use super::bytes::{Percent, Round, show_rate};
 use super::duration::{Language, words};
+use super::guest::Guest;
 use super::instant::Instant;
 use super::meter::{Closed, Count};
-use super::policy::{ActionRule, Context, Effect, Hold, TRIES, Threshold, Tier, View};
-use super::state::{Claim, Held, Status};
-use super::text::{Item, clean};
+use super::policy::{ActionRule, Context, Effect, Hold, Kept, TRIES, Threshold, Tier, View};
+use super::state::Status;
+use super::text::{Item, Many, clean};
 use super::zone::Zone;
+
+pub use held::{HeldName, LetGo};
+pub use notice::Notice;
 
 /// Characters of a foreign name that are shown.
 pub const NAME: usize = 64;
@@ -32,9 +39,21 @@ pub fn local(zone: &Zone, at: Instant) -> String {
     zone.local(at).format(format).unwrap_or_else(|_| at.to_string())
 }
 
+/// A guest as messages show it: `qemu/100 (web) on pve1`.
+pub fn guest_name(subject: &str, guest: &Guest) -> String {
+    let (subject, node) = (clean(subject, NAME), clean(&guest.node, NAME));
+    match guest.name.is_empty() {
+        true => format!("{subject} on {node}"),
+        false => format!("{subject} ({}) on {node}", clean(&guest.name, NAME)),
+    }
+}
+
 /// The subject as messages and tables show it.
 pub fn name(view: &View<'_>) -> String {
-    let subject = clean(view.subject, NAME);
+    let subject = match view.guest {
+        Some(guest) => guest_name(view.subject, guest),
+        None => clean(view.subject, NAME),
+    };
     match &view.quota.label {
         Some(label) => format!("{} ({subject})", clean(label, NAME)),
         None => subject,
@@ -69,7 +88,7 @@ fn direction(count: Count, language: Language) -> &'static str {
 
 fn item(context: &Context<'_>, kind: &str, view: &View<'_>, title: String, body: Vec<String>) -> Item {
     let quota = &view.quota.name;
-    Item { key: format!("{kind}/{quota}/{}", view.subject), at: context.now, title, body }
+    Item { key: format!("{kind}/{quota}/{}", view.subject), at: context.now, title, body, many: None }
 }
 
 /// As [`item`], but of this period only: the same thing in another period is another thing.
@@ -103,7 +122,28 @@ pub fn alert(context: &Context<'_>, view: &View<'_>, tier: &Tier, standing: &[St
     if standing.is_empty() && kind == "alert" {
         body.push(say(language, "Now: nothing is switched off.", "现在：只发送通知，不执行任何操作。"));
     }
-    item_of_period(context, kind, view, title, body)
+    let item = item_of_period(context, kind, view, title, body);
+    if kind != "alert" {
+        return item;
+    }
+    let title = match language {
+        Language::En => ("⚠️ ".into(), format!(" guests have reached tier {tier_name} of quota {quota}")),
+        Language::Zh => ("⚠️ ".into(), format!(" 台客户机已达到配额 {quota} 的阈值 {tier_name}")),
+    };
+    let standing = standing.iter().map(|line| format!(" {line}")).collect::<String>();
+    of_guest(item, view, title, view.used, &standing)
+}
+
+/// The item as one of many: guests that have the same to tell are told together.
+fn of_guest(item: Item, view: &View<'_>, title: (String, String), used: u64, more: &str) -> Item {
+    if view.guest.is_none() {
+        return item;
+    }
+    let unit = view.quota.unit;
+    let percent = Percent::ratio(used, view.allowance).unwrap_or_default();
+    let (shown, allowance) = (unit.show(used, Round::Down), unit.exact(view.allowance));
+    let line = format!("{}: {shown} / {allowance} ({percent} %){more}", name(view));
+    Item { many: Some(Box::new(Many { title, line, rank: used })), ..item }
 }
 
 fn reached_title(language: Language, view: &View<'_>) -> String {
@@ -134,7 +174,7 @@ fn figures(context: &Context<'_>, view: &View<'_>) -> Vec<String> {
     if view.fresh {
         body.extend(forecast(context, view));
     } else if view.quota.pool && view.as_of == context.now {
-        body.push(say(language, "Not all of its packages have a figure now.", "部分流量包目前没有读数。"));
+        body.push(say(language, "Not all that is in it has a figure now.", "部分对象目前没有读数。"));
     } else {
         let at = local(&view.quota.rule.zone, view.as_of);
         body.push(say(language, format!("The last figure is of {at}."), format!("最后一次读数：{at}。")));
@@ -199,6 +239,32 @@ fn doing(action: &ActionRule, language: Language) -> String {
         Effect::ServerOff => {
             say(language, format!("the server is stopped ({name})"), format!("停止云服务器（{name}）"))
         }
+        Effect::GuestOff => {
+            say(language, format!("the guest is shut down ({name})"), format!("关闭该客户机（{name}）"))
+        }
+        Effect::Kept(kept) => keeping(kept, &name, language),
+    }
+}
+
+/// What a hold does, in words.
+fn keeping(kept: Kept, name: &str, language: Language) -> String {
+    match kept {
+        Kept::Off(_) => say(
+            language,
+            format!("the guest is shut down and kept off ({name})"),
+            format!("关闭该客户机并保持关机（{name}）"),
+        ),
+        Kept::Disconnected => {
+            say(language, format!("the guest is disconnected ({name})"), format!("断开该客户机的网络（{name}）"))
+        }
+        Kept::Limited(rate) => {
+            let rate = show_rate(rate);
+            say(
+                language,
+                format!("the guest is limited to {rate} ({name})"),
+                format!("将该客户机限速为 {rate}（{name}）"),
+            )
+        }
     }
 }
 
@@ -227,19 +293,26 @@ pub fn acting(context: &Context<'_>, view: &View<'_>, action: &ActionRule) -> It
     let (language, name) = (context.language, name(view));
     let doing = doing(action, language);
     let title = say(language, format!("🔌 {name}: now {doing}"), format!("🔌 {name}：现在{doing}"));
-    item_of_period(context, &format!("acting/{}", action.name), view, title, figures(context, view))
+    let item = item_of_period(context, &format!("acting/{}", action.name), view, title, figures(context, view));
+    let title = match language {
+        Language::En => ("🔌 ".into(), format!(" guests: now {doing}")),
+        Language::Zh => ("🔌 ".into(), format!(" 台客户机：现在{doing}")),
+    };
+    of_guest(item, view, title, view.used, "")
 }
 
 /// An action that is over, or under way.
 pub fn stands(context: &Context<'_>, view: &View<'_>, action: &ActionRule, status: Status, at: Instant) -> String {
     let (language, name) = (context.language, clean(&action.name, NAME));
-    let at = local(&view.quota.rule.zone, at);
+    let (deed_at, at) = (at, local(&view.quota.rule.zone, at));
     let (en, zh) = match status {
         Status::Done => ("was done", "已执行"),
         Status::Started => ("was started; its effect is not seen yet", "已启动，尚未见效"),
         Status::GivenUp => ("failed and is given up", "失败，已放弃"),
         Status::Passed => ("counts as passed in this period", "在本周期内视为已处理"),
         Status::Announced | Status::Failed => ("is due", "待执行"),
+        Status::Held if context.now == deed_at => return announced(context, view, action, context.now, true),
+        Status::Held => ("holds", "持续生效"),
     };
     say(language, format!("Action {name} {en} ({at})."), format!("操作 {name} {zh}（{at}）。"))
 }
@@ -254,7 +327,11 @@ pub fn waits(language: Language, action: &ActionRule, hold: Hold) -> String {
             ("until it is reached without estimated or implausible bytes", "等待不含估算或可疑流量的用量达到阈值")
         }
         Hold::UptimeUnknown => ("until it is known how long the machine is up", "等待获知本机的运行时长"),
+        Hold::JustBooted if action.effect.is_on_guest() => {
+            ("until the guest has been up for its boot_grace", "等待客户机开机满 boot_grace 时长")
+        }
         Hold::JustBooted => ("until the machine has been up for its boot_grace", "等待本机开机满 boot_grace 时长"),
+        Hold::GuestIsOff => ("until the guest is on: it is off now", "等待客户机开机：目前处于关机状态"),
     };
     say(language, format!("Action {name} waits {en}."), format!("操作 {name} 暂缓：{zh}。"))
 }
@@ -312,7 +389,12 @@ pub fn gave_up(context: &Context<'_>, view: &View<'_>, action: &ActionRule) -> I
             format!("The server is still on after {TRIES} tries. Traffic goes on: please look after it."),
             format!("尝试 {TRIES} 次后云服务器仍在运行，流量仍在继续：请人工处理。"),
         ),
-        Effect::Exit => say(
+        Effect::GuestOff => say(
+            language,
+            format!("The guest is still on after {TRIES} tries. Traffic goes on: please look after it."),
+            format!("尝试 {TRIES} 次后客户机仍在运行，流量仍在继续：请人工处理。"),
+        ),
+        Effect::Exit | Effect::Kept(_) => say(
             language,
             "It was interrupted; nobody knows whether it did its work. It is not run again in this period.",
             "命令执行时被中断，结果未知；本周期内不再运行。",
@@ -384,7 +466,12 @@ pub fn reset(context: &Context<'_>, view: &View<'_>, closed: &Closed) -> Item {
     let title = say(language, format!("🔄 {name}: a new period has begun"), format!("🔄 {name}：新周期开始"));
     let mut item = item_of_period(context, "reset", view, title, body);
     item.key = format!("{}/{}", item.key, closed.period.start);
-    item
+    let quota = clean(&view.quota.name, NAME);
+    let title = match language {
+        Language::En => ("🔄 ".into(), format!(" guests: a new period of quota {quota} has begun; in the last one")),
+        Language::Zh => ("🔄 ".into(), format!(" 台客户机：配额 {quota} 的新周期开始；上一周期用量")),
+    };
+    of_guest(item, view, title, closed.used(view.quota.count), &estimated)
 }
 
 /// Since when a server is off.
@@ -462,263 +549,6 @@ pub fn rule_changed(context: &Context<'_>, view: &View<'_>) -> Item {
     item(context, "rule", view, title, vec![body])
 }
 
-/// What is told of the run itself, rather than of a quota.
-pub struct Notice {
-    /// What it is about.
-    pub key: String,
-    /// English title and body.
-    pub en: (String, String),
-    /// The same in Chinese.
-    pub zh: (String, String),
-}
-
-/// For whom something was done.
-fn claimant(held: &Held) -> String {
-    let shown = |claim: &Claim| format!("{} [{}]", clean(&claim.subject, NAME), clean(&claim.quota, NAME));
-    held.claims.first().map(shown).unwrap_or_default()
-}
-
-impl Notice {
-    /// As an item of a language.
-    pub fn item(self, language: Language, now: Instant) -> Item {
-        let (title, body) = match language {
-            Language::En => self.en,
-            Language::Zh => self.zh,
-        };
-        Item { key: self.key, at: now, title, body: vec![body] }
-    }
-
-    /// The title in English, for the lines on standard error.
-    pub fn text(&self) -> &str {
-        self.en.0.trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
-    }
-
-    /// A source or one of its subjects without a good figure for long.
-    pub fn missing(source: &str, what: &str, since: &str, why: &str) -> Self {
-        let (what, why) = (clean(what, NAME * 2), clean(why, 300));
-        Self {
-            key: format!("health/{source}/{what}"),
-            en: (format!("❓ {what}: no figure since {since}"), format!("Nothing is metered there meanwhile. {why}")),
-            zh: (format!("❓ {what}：自 {since} 起没有读数"), format!("期间无法计量。{why}")),
-        }
-    }
-
-    /// It is well again.
-    pub fn well(source: &str, what: &str) -> Self {
-        let what = clean(what, NAME * 2);
-        Self {
-            key: format!("health/{source}/{what}"),
-            en: (format!("✅ {what}: figures are back"), "Metering goes on.".into()),
-            zh: (format!("✅ {what}：读数已恢复"), "继续计量。".into()),
-        }
-    }
-
-    /// A counter that fell without a restart.
-    pub fn fell(source: &str, subject: &str, narrow: bool) -> Self {
-        let name = clean(subject, NAME);
-        let (en, zh) = match narrow {
-            true => (
-                "It was counted from zero. The driver may wrap at 32 bits; then usage is higher than shown: compare with the provider and calibrate.",
-                "已从零起计。驱动计数器可能在 32 位处回绕，实际用量会高于显示值：请与服务商核对并校准。",
-            ),
-            false => (
-                "It was counted from zero: the driver was reset, or something wrote to it.",
-                "已从零起计：驱动可能被重置。",
-            ),
-        };
-        Self {
-            key: format!("fell/{source}/{subject}"),
-            en: (format!("❓ {name}: its counter fell without a restart"), en.into()),
-            zh: (format!("❓ {name}：计数器未重启却变小"), zh.into()),
-        }
-    }
-
-    /// More bytes than the link can carry.
-    pub fn implausible(source: &str, subject: &str, bytes: u64) -> Self {
-        let name = clean(subject, NAME);
-        Self {
-            key: format!("implausible/{source}/{subject}"),
-            en: (
-                format!("❓ {name}: {bytes} bytes at once are more than the link can carry"),
-                "They are counted, but no action is based on them.".into(),
-            ),
-            zh: (
-                format!("❓ {name}：一次增加 {bytes} 字节，超过链路能力"),
-                "已计入用量，但不会据此执行任何操作。".into(),
-            ),
-        }
-    }
-
-    /// A renewed package has another id.
-    pub fn renewed(source: &str, subject: &str, id: &str) -> Self {
-        let (name, id) = (clean(subject, NAME), clean(id, NAME));
-        Self {
-            key: format!("renewed/{source}/{subject}"),
-            en: (
-                format!("ℹ️ {name}: the provider now answers with id {id}"),
-                "It is the renewed package and stays the same subject; its new id may be put into the configuration."
-                    .into(),
-            ),
-            zh: (
-                format!("ℹ️ {name}：服务商现返回 ID {id}"),
-                "这是续订后的流量包，仍按同一对象计量；可在配置中改用新 ID。".into(),
-            ),
-        }
-    }
-
-    /// A package has another id in the middle of a period.
-    pub fn another_id(source: &str, subject: &str, id: &str) -> Self {
-        let (name, id) = (clean(subject, NAME), clean(id, NAME));
-        Self {
-            key: format!("renewed/{source}/{subject}"),
-            en: (
-                format!("❓ {name}: the provider now answers with id {id}, in the middle of a period"),
-                "No action is based on it until the next period, or until that id is in the configuration.".into(),
-            ),
-            zh: (
-                format!("❓ {name}：服务商在周期中途改为返回 ID {id}"),
-                "在下一周期开始或将该 ID 写入配置之前，不会据此执行任何操作。".into(),
-            ),
-        }
-    }
-
-    /// A package whose new period has not come.
-    pub fn awaiting(source: &str, what: &str, since: &str) -> Self {
-        let what = clean(what, NAME * 2);
-        Self {
-            key: format!("health/{source}/{what}"),
-            en: (
-                format!("⏳ {what}: awaits renewal since {since}"),
-                "No figure of a new period has come. Nothing is told or done for it meanwhile; unless it is renewed, traffic is charged by use.".into(),
-            ),
-            zh: (
-                format!("⏳ {what}：自 {since} 起等待续订"),
-                "尚无新周期的读数，期间不会告警，也不会执行操作；如未续订，流量将按量计费。".into(),
-            ),
-        }
-    }
-
-    /// What was done is undone.
-    pub fn lifted(thing: &str, held: &Held) -> Self {
-        let (name, thing) = (claimant(held), clean(thing, NAME * 2));
-        Self {
-            key: format!("lift/{thing}"),
-            en: (format!("🔌 {name}: {thing} is on again"), "What it was stopped for is over.".into()),
-            zh: (format!("🔌 {name}：{thing} 已开机"), "停机原因已解除。".into()),
-        }
-    }
-
-    /// What was done could not be undone.
-    pub fn not_lifted(thing: &str, held: &Held, why: &str) -> Self {
-        let (name, thing, why) = (claimant(held), clean(thing, NAME * 2), clean(why, 300));
-        Self {
-            key: format!("lift/{thing}"),
-            en: (
-                format!("❌ {name}: {thing} could not be started again"),
-                format!("{why}. It is tried again on each run."),
-            ),
-            zh: (format!("❌ {name}：{thing} 未能重新开机"), format!("{why}。每次运行都会重试。")),
-        }
-    }
-
-    /// What was done is left as it is: nothing that is configured undoes it any more.
-    pub fn forsaken(thing: &str, held: &Held) -> Self {
-        let (name, thing, action) = (claimant(held), clean(thing, NAME * 2), clean(&held.action, NAME));
-        Self {
-            key: format!("lift/{thing}"),
-            en: (
-                format!("❗ {name}: {thing} is not started again"),
-                format!(
-                    "Action {action}, which has stopped it, is not configured to do so any more: please look after it."
-                ),
-            ),
-            zh: (
-                format!("❗ {name}：{thing} 不会自动开机"),
-                format!("停止它的操作 {action} 已不再配置为自动开机，请人工处理。"),
-            ),
-        }
-    }
-
-    /// The clock jumped.
-    pub fn clock_jumped(wall: &str, last: &str) -> Self {
-        Self {
-            key: "clock".into(),
-            en: (
-                format!("🕰 The clock jumped to {wall}"),
-                format!(
-                    "The last run was at {last}. No period changes until a server's clock agrees or it has held for an hour."
-                ),
-            ),
-            zh: (
-                format!("🕰 系统时钟跳变至 {wall}"),
-                format!("上次运行于 {last}。在服务器时间吻合或持续一小时之前，周期不会变化。"),
-            ),
-        }
-    }
-
-    /// A jumped clock is believed now.
-    pub fn clock_believed(wall: &str) -> Self {
-        Self {
-            key: "clock".into(),
-            en: (format!("🕰 The clock is believed again: {wall}"), "Periods go by it from now on.".into()),
-            zh: (format!("🕰 系统时钟已确认：{wall}"), "此后按此时间划分周期。".into()),
-        }
-    }
-
-    /// The state was broken.
-    pub fn broken_state(aside: &str, from_previous: bool, undone: bool) -> Self {
-        let (en, zh) = match from_previous {
-            true => ("It goes on from the run before.", "已从上一次运行的状态继续。"),
-            false => (
-                "There is no earlier one: usage starts anew with this run. Calibrate it.",
-                "没有更早的状态：用量自本次运行重新计算，请校准。",
-            ),
-        };
-        // What was stopped since the run before is not remembered.
-        let (after_en, after_zh) = match undone {
-            true => {
-                (" A server that was stopped may have to be started by hand.", "此前停止的云服务器可能需要人工开机。")
-            }
-            false => ("", ""),
-        };
-        Self {
-            key: "state".into(),
-            en: (
-                format!("❗ The state was broken ({aside})"),
-                format!(
-                    "{en} No action is taken in this run, and tiers reached now count as passed for this period.{after_en}"
-                ),
-            ),
-            zh: (
-                format!("❗ 状态文件已损坏（{aside}）"),
-                format!("{zh} 本次运行不执行任何操作，当前已达到的阈值在本周期内视为已处理。{after_zh}"),
-            ),
-        }
-    }
-
-    /// A chat has a new id.
-    pub fn moved(notifier: &str, from: &str, to: &str) -> Self {
-        let notifier = clean(notifier, NAME);
-        Self {
-            key: format!("moved/{notifier}"),
-            en: (
-                format!("ℹ️ The chat of notifier {notifier} has a new id"),
-                format!("Please change chat = {from} to {to} in the configuration."),
-            ),
-            zh: (format!("ℹ️ 通知渠道 {notifier} 的会话 ID 已变更"), format!("请在配置中将 chat = {from} 改为 {to}。")),
-        }
-    }
-
-    /// A message to see whether messages arrive.
-    pub fn test() -> Self {
-        Self {
-            key: "test".into(),
-            en: ("🔔 Test message".into(), "Messages of netquota arrive here.".into()),
-            zh: ("🔔 测试消息".into(), "netquota 的消息会发送到这里。".into()),
-        }
-    }
-}
-
 /// The line every message starts with: the machine, and its public address if that is known.
 pub fn head(host: &str, address: Option<&str>) -> String {
     let host = clean(host, NAME);
@@ -741,6 +571,7 @@ pub fn weight(key: &str) -> usize {
         "alert",
         "action",
         "lift",
+        "hold",
         "called-off",
         "took-effect",
         "server-off",

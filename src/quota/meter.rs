@@ -7,11 +7,13 @@
 //! Why bytes come in three kinds: *used* are all; *unsure* are those that only a split by time put into the
 //! period; *flagged* came faster than the link can carry. Alerts look at all, actions at the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::gaps::Gap;
+use super::guest::Guest;
 use super::instant::Instant;
 use super::package::Package;
 use super::period::{Period, Rule};
@@ -137,6 +139,33 @@ pub enum Figure {
     },
     /// What remains by the provider's own account, in a period of the provider's own.
     Package(Package),
+    /// What a virtualization cluster says of a guest, or of one of its NICs.
+    Guest(GuestFigure),
+}
+
+/// What a cluster says of a guest, or of one of its NICs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestFigure {
+    /// What the counters hold, as seen from the guest; nothing while it is off.
+    pub counters: Counters,
+    /// For how long the guest is up; nothing while it is off.
+    pub uptime: Duration,
+    /// What else is known of the guest.
+    pub guest: Guest,
+    /// The NIC, when it is about one only.
+    pub nic: Option<Nic>,
+    /// How late its node's figures are, where that is known.
+    pub lag: Option<Duration>,
+}
+
+/// One NIC of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nic {
+    /// As the guest's configuration calls it: `net0`.
+    pub name: String,
+    /// The bridge it is on, where that was asked for and is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
 }
 
 impl Reading {
@@ -144,6 +173,15 @@ impl Reading {
     pub fn identity(&self) -> Option<&Identity> {
         match &self.figure {
             Figure::Counter { identity, .. } => Some(identity),
+            Figure::Package(_) | Figure::Guest(_) => None,
+        }
+    }
+
+    /// What its counters hold and for how long they have counted, where both are known.
+    pub fn since_boot(&self) -> Option<(Counters, Duration)> {
+        match &self.figure {
+            Figure::Counter { counters, identity, .. } => Some((*counters, identity.uptime?)),
+            Figure::Guest(figure) => Some((figure.counters, figure.uptime)),
             Figure::Package(_) => None,
         }
     }
@@ -155,6 +193,7 @@ impl Reading {
                 Series { at: now, counters: *counters, identity: identity.clone() }
             }
             Figure::Package(package) => package.series(last, now),
+            Figure::Guest(figure) => figure.series(now),
         }
     }
 }
@@ -170,6 +209,14 @@ pub struct Readings {
     pub choice: Option<String>,
     /// Whether a part of it was refused to this key.
     pub refused: bool,
+    /// All subjects there are, also those without a figure, for a source that lists them all.
+    pub listed: Option<BTreeSet<String>>,
+    /// Whether some of what was listed cannot be told whose it is.
+    pub partial: bool,
+    /// Guests for whose bridges there was no time.
+    pub late_bridges: usize,
+    /// Guests whose NICs were all read.
+    pub nics_of: BTreeSet<String>,
 }
 
 /// Why a subject has no figure.
@@ -214,6 +261,10 @@ pub struct Delta {
     pub flagged: bool,
     /// A counter fell although nothing was restarted: a driver that wraps, or one that was reset.
     pub fell: bool,
+    /// The time of which nothing is known by counters, and may be by the provider's records.
+    pub gap: Option<Gap>,
+    /// Whether the provider has records of it, by which it can be divided over the edge of a period.
+    pub recorded: bool,
 }
 
 /// 100 Gbit/s in bytes per second: faster than this is flagged: no server's link carries it.
@@ -227,6 +278,7 @@ impl Delta {
             Figure::Counter { counters, identity, link_speed } => {
                 Self::of_counters(last, *counters, identity, *link_speed, now)
             }
+            Figure::Guest(figure) => figure.since(last, now),
         }
     }
 
@@ -246,7 +298,8 @@ impl Delta {
             (_, Some(up)) if rebooted => up,
             _ => now.since(from),
         };
-        Self { flow, from, to: now, flagged: implausible(flow, lasted, link_speed), fell }
+        let flagged = implausible(flow, lasted, link_speed);
+        Self { flow, from, to: now, flagged, fell, gap: None, recorded: false }
     }
 
     fn part(&self, from: Instant, to: Instant) -> Counters {
@@ -260,10 +313,25 @@ impl Delta {
 
 /// Whether one direction moved more than 100 Gbit/s, or than the link's speed if that is higher; within a second
 /// no rate can be told, so a whole one is allowed for.
-fn implausible(flow: Counters, lasted: Duration, link_speed: Option<u64>) -> bool {
+pub fn implausible(flow: Counters, lasted: Duration, link_speed: Option<u64>) -> bool {
     let per_second = PLAUSIBLE.max(link_speed.unwrap_or(0) / 8);
     let limit = u128::from(per_second) * lasted.as_millis().max(1000) / 1000;
     u128::from(flow.rx.max(flow.tx)) > limit
+}
+
+/// A delta that was divided over the start of a period.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// Since when it can have flowed.
+    pub from: Instant,
+    /// Until when.
+    pub to: Instant,
+    /// All of it.
+    pub flow: Counters,
+    /// What was put into the period before.
+    pub old: Counters,
+    /// What was put into this one.
+    pub new: Counters,
 }
 
 /// What is counted of both directions.
@@ -364,6 +432,12 @@ pub struct Ledger {
     /// The provider's total, where the period is the provider's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
+    /// Whether the provider's records have filled in or divided a part of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_records: bool,
+    /// The delta that was divided by time over the period's start, while records may divide it better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Box<Split>>,
     /// Corrections by the operator, by what is counted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub calibrated: BTreeMap<Count, Calibration>,
@@ -388,6 +462,8 @@ impl Ledger {
             unsure: Counters::default(),
             flagged: Counters::default(),
             total: None,
+            by_records: false,
+            split: None,
             calibrated: BTreeMap::new(),
             pace: Vec::new(),
             last: None,
@@ -454,6 +530,8 @@ impl Ledger {
         self.add(new, delta);
         if split && !delta.flagged {
             self.unsure = new;
+            self.split =
+                delta.recorded.then(|| Box::new(Split { from: delta.from, to: delta.to, old, new, flow: delta.flow }));
         }
     }
 
@@ -480,6 +558,7 @@ impl Ledger {
         self.used = sum(|m| m.used);
         self.unsure = sum(|m| m.unsure);
         self.flagged = sum(|m| m.flagged);
+        self.by_records = current().any(|member| member.by_records);
         self.since = current().map(|member| member.since).min().unwrap_or(self.since);
         if fresh {
             self.mark(now);
@@ -530,9 +609,9 @@ impl Ledger {
         self.pace.retain(|mark| mark.0 <= now);
     }
 
-    /// Whether a part of the usage is there only by a split by time.
+    /// Whether a part of the usage is there only by a split by time, or by the provider's records.
     pub fn estimated(&self) -> bool {
-        !is_nothing(&self.unsure)
+        !is_nothing(&self.unsure) || self.by_records
     }
 
     /// Whether a part of the usage came faster than the link can carry.
@@ -669,12 +748,12 @@ mod tests {
 
     fn months() -> Rule {
         let (cycle, at) = (Cycle::Month { day: 1 }, time::Time::MIDNIGHT);
-        Rule { cycle, at, zone: Zone::utc(), short_month: ShortMonth::LastDay }
+        Rule { cycle, at, zone: Zone::utc(), short_month: ShortMonth::LastDay, since_creation: false }
     }
 
     fn flow(from: &str, to: &str, tx: u64) -> Delta {
         let flow = Counters { rx: 0, tx };
-        Delta { flow, from: at(from), to: at(to), flagged: false, fell: false }
+        Delta { flow, from: at(from), to: at(to), flagged: false, fell: false, gap: None, recorded: false }
     }
 
     #[test]

@@ -2,12 +2,16 @@
 
 pub mod absorb;
 pub mod bytes;
+pub mod change;
 pub mod clock;
 pub mod decide;
 pub mod duration;
 pub mod forecast;
+pub mod gaps;
 pub mod glob;
+pub mod guest;
 pub mod health;
+pub mod hold;
 pub mod instant;
 pub mod lift;
 pub mod message;
@@ -15,6 +19,7 @@ pub mod meter;
 pub mod package;
 pub mod period;
 pub mod policy;
+pub mod records;
 pub mod state;
 pub mod text;
 mod turn;

@@ -73,7 +73,7 @@ impl Package {
             false => (last.counters.tx, last.at),
         };
         let flow = Counters { rx: 0, tx: self.used().saturating_sub(before) };
-        Delta { flow, from: from.min(now), to: now, flagged: false, fell: false }
+        Delta { flow, from: from.min(now), to: now, flagged: false, fell: false, gap: None, recorded: false }
     }
 
     /// Why this answer is not believed, if so; `known` is the account so far.
@@ -228,12 +228,14 @@ mod tests {
                 at: time::Time::MIDNIGHT,
                 zone: Zone::utc(),
                 short_month: ShortMonth::LastDay,
+                since_creation: false,
             },
             rule_key: "provider".into(),
             row_key: "q provider".into(),
             subjects: Vec::new(),
             exclude: Vec::new(),
             packages: None,
+            choice: None,
             pool: false,
             since_boot: false,
             tiers: thresholds.iter().map(tier).collect(),

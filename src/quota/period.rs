@@ -6,6 +6,8 @@
 //! [`Zone::instant`]). The period of an instant lies between the last edge not after it and the first edge after it.
 //! That definition alone gives the partition; edges that a gap moves onto one instant drop out by themselves.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use time::{Date, Month, PrimitiveDateTime, Time, Weekday};
 
@@ -106,6 +108,8 @@ pub struct Rule {
     pub zone: Zone,
     /// For months, quarters and years.
     pub short_month: ShortMonth,
+    /// Whether the subject's own creation says on which day, in place of the cycle.
+    pub since_creation: bool,
 }
 
 /// One billing cycle: from its start, included, to its end, excluded.
@@ -131,6 +135,24 @@ impl Rule {
         self.cycle == Cycle::Provider
     }
 
+    /// The rule of a subject that was made then; none where that has to be known and is not.
+    pub fn of(&self, created: Option<Instant>) -> Option<Cow<'_, Self>> {
+        if !self.since_creation {
+            return Some(Cow::Borrowed(self));
+        }
+        let date = self.zone.local(created?).date();
+        let (month, day) = (date.month().into(), date.day() as i8);
+        let cycle = match self.cycle {
+            Cycle::Week { .. } => Cycle::Week { weekday: date.weekday() },
+            Cycle::Month { .. } => Cycle::Month { day },
+            Cycle::Quarter { .. } => Cycle::Quarter { month, day },
+            Cycle::Year { .. } => Cycle::Year { month, day },
+            Cycle::Every { days, .. } => Cycle::Every { days, from: date },
+            cycle => cycle,
+        };
+        Some(Cow::Owned(Self { cycle, since_creation: false, ..self.clone() }))
+    }
+
     /// The period an instant lies in. Instants outside the years 1 to 9999 count as their edge.
     pub fn period(&self, at: Instant) -> Period {
         let at = at.clamp(FIRST, LAST);
@@ -146,6 +168,12 @@ impl Rule {
     /// `month day=31 at=00:00 zone=Asia/Shanghai short=last-day`. Rules that are only written differently, such as a
     /// month from its day -1 or from its day 31 or else its last, have the same text.
     pub fn key(&self) -> String {
+        if self.since_creation {
+            let short = if self.short_month == ShortMonth::NextDay { " short=next-day" } else { "" };
+            let (name, zone) = (self.cycle.name(), self.zone.name());
+            let days = if let Cycle::Every { days, .. } = self.cycle { format!("{days} ") } else { String::new() };
+            return format!("{days}{name} since=creation at={} zone={zone}{short}", self.time_text());
+        }
         let (grid, short) = match Edges::of(self) {
             Edges::Never => return self.cycle.name().to_owned(),
             Edges::Hours => ("hour".to_owned(), ""),
@@ -415,7 +443,7 @@ mod tests {
     }
 
     fn rule(cycle: Cycle, at: Time, zone: &str) -> Rule {
-        Rule { cycle, at, zone: Zone::named(zone).unwrap(), short_month: ShortMonth::LastDay }
+        Rule { cycle, at, zone: Zone::named(zone).unwrap(), short_month: ShortMonth::LastDay, since_creation: false }
     }
 
     /// The edges from one instant on, as local times with their offset.
@@ -431,7 +459,7 @@ mod tests {
 
     /// The dates of the edges of one year, for rules at midnight UTC.
     fn dates(cycle: Cycle, short_month: ShortMonth, year: i32) -> Vec<(u8, u8)> {
-        let rule = Rule { cycle, at: Time::MIDNIGHT, zone: Zone::utc(), short_month };
+        let rule = Rule { cycle, at: Time::MIDNIGHT, zone: Zone::utc(), short_month, since_creation: false };
         let mut edge = rule.period(at(&format!("{:04}-12-31T23:59:59Z", year - 1))).end.unwrap();
         let mut dates = Vec::new();
         while rule.zone.local(edge).year() == year {
@@ -584,6 +612,87 @@ mod tests {
         assert_eq!(seconds.key(), "day at=03:05:09 zone=UTC");
     }
 
+    /// The first edges after an instant of a guest that was made then.
+    fn edges_since(rule: &Rule, created: &str, after: &str, count: usize) -> Vec<String> {
+        let own = Rule { since_creation: true, ..rule.clone() }.of(Some(at(created))).unwrap().into_owned();
+        assert!(!own.since_creation);
+        let next = own.period(at(after)).end.unwrap();
+        edges(&own, &next.to_string(), count)
+    }
+
+    #[test]
+    fn periods_since_creation_begin_on_its_day() {
+        let month = rule(Cycle::Month { day: 1 }, Time::MIDNIGHT, "UTC");
+        let expected = ["2026-01-31T00:00:00Z", "2026-02-28T00:00:00Z", "2026-03-31T00:00:00Z", "2026-04-30T00:00:00Z"];
+        assert_eq!(edges_since(&month, "2025-08-31T10:00:00Z", "2026-01-01T00:00:00Z", 4), expected);
+        assert_eq!(edges_since(&month, "2025-08-31T10:00:00Z", "2028-02-01T00:00:00Z", 1), ["2028-02-29T00:00:00Z"]);
+        let next_day = Rule { short_month: ShortMonth::NextDay, ..month.clone() };
+        let expected = ["2026-01-31T00:00:00Z", "2026-03-01T00:00:00Z", "2026-03-31T00:00:00Z", "2026-05-01T00:00:00Z"];
+        assert_eq!(edges_since(&next_day, "2025-08-31T10:00:00Z", "2026-01-01T00:00:00Z", 4), expected);
+        let quarter = rule(Cycle::Quarter { month: 1, day: 1 }, Time::MIDNIGHT, "UTC");
+        let expected = ["2026-02-28T00:00:00Z", "2026-05-30T00:00:00Z", "2026-08-30T00:00:00Z", "2026-11-30T00:00:00Z"];
+        assert_eq!(edges_since(&quarter, "2025-11-30T10:00:00Z", "2026-01-01T00:00:00Z", 4), expected);
+    }
+
+    #[test]
+    fn years_since_a_leap_day() {
+        let year = rule(Cycle::Year { month: 1, day: 1 }, Time::MIDNIGHT, "UTC");
+        let created = "2024-02-29T23:59:59Z";
+        let expected = ["2025-02-28T00:00:00Z", "2026-02-28T00:00:00Z", "2027-02-28T00:00:00Z", "2028-02-29T00:00:00Z"];
+        assert_eq!(edges_since(&year, created, "2024-06-01T00:00:00Z", 4), expected);
+        let next_day = Rule { short_month: ShortMonth::NextDay, ..year };
+        let expected = ["2027-03-01T00:00:00Z", "2028-02-29T00:00:00Z"];
+        assert_eq!(edges_since(&next_day, created, "2026-06-01T00:00:00Z", 2), expected);
+    }
+
+    #[test]
+    fn the_day_of_a_creation_is_that_of_the_rule_s_zone() {
+        let created = "2026-03-31T20:00:00Z";
+        let month = |zone| rule(Cycle::Month { day: 9 }, time!(4:00), zone);
+        let expected = ["2026-05-31T04:00:00-04:00"];
+        assert_eq!(edges_since(&month("America/New_York"), created, "2026-05-01T00:00:00Z", 1), expected);
+        // There it was the first of April already.
+        let expected = ["2026-06-01T04:00:00+08:00"];
+        assert_eq!(edges_since(&month("Asia/Shanghai"), created, "2026-05-02T00:00:00Z", 1), expected);
+        // Before the reset time of its day it is in a period that began before it was made.
+        let own =
+            Rule { since_creation: true, ..month("UTC") }.of(Some(at("2026-03-31T02:00:00Z"))).unwrap().into_owned();
+        assert_eq!(own.period(at("2026-03-31T02:00:00Z")).end, Some(at("2026-03-31T04:00:00Z")));
+    }
+
+    #[test]
+    fn weeks_and_counted_days_since_creation() {
+        // A Wednesday.
+        let created = "2026-10-14T20:00:00Z";
+        let week = rule(Cycle::Week { weekday: Weekday::Monday }, Time::MIDNIGHT, "UTC");
+        assert_eq!(edges_since(&week, created, "2026-10-15T00:00:00Z", 1), ["2026-10-21T00:00:00Z"]);
+        let every = rule(Cycle::Every { days: 30, from: date!(2000 - 01 - 01) }, Time::MIDNIGHT, "UTC");
+        let expected = ["2026-11-13T00:00:00Z", "2026-12-13T00:00:00Z"];
+        assert_eq!(edges_since(&every, created, "2026-10-15T00:00:00Z", 2), expected);
+    }
+
+    #[test]
+    fn who_does_not_say_when_it_was_made_has_no_such_period() {
+        let rule = rule(Cycle::Month { day: 5 }, Time::MIDNIGHT, "UTC");
+        let since = Rule { since_creation: true, ..rule.clone() };
+        assert!(since.of(None).is_none());
+        assert_eq!(rule.of(None).map(|rule| rule.key()), Some(rule.key()), "the others need not know");
+        assert_eq!(rule.of(Some(at("2026-10-14T20:00:00Z"))).map(|rule| rule.key()), Some(rule.key()));
+    }
+
+    #[test]
+    fn keys_of_periods_since_creation_are_of_no_date() {
+        let key = |cycle, short_month| {
+            Rule { short_month, since_creation: true, ..rule(cycle, time!(3:05), "Asia/Shanghai") }.key()
+        };
+        let zone = "since=creation at=03:05 zone=Asia/Shanghai";
+        assert_eq!(key(Cycle::Month { day: 5 }, ShortMonth::LastDay), format!("month {zone}"));
+        assert_eq!(key(Cycle::Month { day: 9 }, ShortMonth::NextDay), format!("month {zone} short=next-day"));
+        let every = Cycle::Every { days: 30, from: date!(2026 - 01 - 15) };
+        assert_eq!(key(every, ShortMonth::LastDay), format!("30 days {zone}"));
+        assert_ne!(key(Cycle::Year { month: 1, day: 1 }, ShortMonth::LastDay), key(every, ShortMonth::LastDay));
+    }
+
     /// Over all days, months and both ways with short months: the same key exactly when the same dates.
     #[test]
     fn equal_keys_mean_equal_dates() {
@@ -597,7 +706,7 @@ mod tests {
             let mut seen = std::collections::HashMap::new();
             let mut keys = std::collections::HashSet::new();
             for (cycle, short_month) in group {
-                let rule = Rule { cycle, at: Time::MIDNIGHT, zone: Zone::utc(), short_month };
+                let rule = Rule { cycle, at: Time::MIDNIGHT, zone: Zone::utc(), short_month, since_creation: false };
                 let Edges::Dates(grid) = Edges::of(&rule) else { panic!("no dates") };
                 let first = grid.number(date!(2026 - 01 - 01));
                 // By date and not by number, since a year's number may move by one.

@@ -10,8 +10,9 @@ use super::bytes::{Percent, Unit, UnitBase};
 use super::duration::Language;
 use super::forecast::{Forecast, forecast};
 use super::glob;
+use super::guest::{Choice, Guest, Id};
 use super::instant::Instant;
-use super::meter::{Count, Identity, Ledger};
+use super::meter::{Count, Identity, Ledger, Nic};
 use super::period::Rule;
 use super::state::{SourceState, Subject};
 use super::text::Item;
@@ -45,6 +46,8 @@ pub struct Quota {
     pub exclude: Vec<String>,
     /// The packages it looks at, for a source of packages: all of them have to be known.
     pub packages: Option<BTreeSet<String>>,
+    /// The guests it looks at, for a source of guests.
+    pub choice: Option<Choice>,
     /// Whether the subjects share one allowance.
     pub pool: bool,
     /// Whether the first sight counts what flowed since boot.
@@ -146,6 +149,43 @@ pub enum Effect {
     Exit,
     /// The provider says that the server is off: it has to be asked.
     ServerOff,
+    /// The guest is off, by the next reading.
+    GuestOff,
+    /// It is a hold: it has no end of its own.
+    Kept(Kept),
+}
+
+/// What is kept of a guest while a tier is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It is off.
+    Off(Off),
+    /// Its NICs have no carrier.
+    Disconnected,
+    /// Each of its NICs carries at most so many bytes per second in each direction.
+    Limited(u64),
+}
+
+/// How a guest is taken down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Off {
+    /// By a power cut.
+    pub hard: bool,
+    /// How long it may take to shut down; none: as its own configuration says.
+    pub timeout: Option<Duration>,
+    /// After that its power is cut.
+    pub force: bool,
+    /// Whether it is started again when it is let go.
+    pub restart: bool,
+    /// How long one that somebody has started is left on.
+    pub grace: Duration,
+}
+
+impl Effect {
+    /// Whether it is done to a guest.
+    pub fn is_on_guest(self) -> bool {
+        matches!(self, Self::GuestOff | Self::Kept(_))
+    }
 }
 
 /// What a run decides by.
@@ -237,6 +277,12 @@ pub struct View<'a> {
     pub subject: &'a str,
     /// Its usage by the quota's rule.
     pub ledger: &'a Ledger,
+    /// What is known of the guest, when it is one.
+    pub guest: Option<&'a Guest>,
+    /// Whether the guest is kept off already.
+    pub held_off: bool,
+    /// For how long the guest, or the machine of the interface, was up.
+    pub uptime: Option<Duration>,
     /// Whether the figure is of this very run.
     pub fresh: bool,
     /// The time of the last good figure.
@@ -247,20 +293,74 @@ pub struct View<'a> {
     pub allowance: u64,
 }
 
+/// What is known of a subject beside its usage.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    guest: Option<&'a Guest>,
+    held_off: bool,
+    uptime: Option<Duration>,
+    fresh: bool,
+    as_of: Instant,
+}
+
+impl<'a> Standing<'a> {
+    /// Of a subject that has had a figure.
+    pub fn of(subject: &'a Subject) -> Option<Self> {
+        let series = subject.series.as_ref()?;
+        let guest = subject.guest.as_deref();
+        let held_off = subject.held_off;
+        Some(Self { guest, held_off, uptime: series.identity.uptime, fresh: subject.fresh, as_of: series.at })
+    }
+}
+
 /// What a pool is called where a subject's name stands.
 pub const POOL: &str = "pool";
 
 impl Quota {
-    /// Whether it looks at a subject of this name.
-    pub fn selects(&self, subject: &str) -> bool {
+    /// Whether it may look at a subject of this name.
+    pub fn names(&self, subject: &str) -> bool {
         let any = |patterns: &[String]| patterns.iter().any(|pattern| glob::matches(pattern, subject));
         let configured = self.packages.as_ref().is_none_or(|ids| ids.contains(subject));
         configured && (self.subjects.is_empty() || any(&self.subjects)) && !any(&self.exclude)
     }
 
+    /// Whether it looks at a subject. The NICs of a guest are no subjects of their own.
+    pub fn selects(&self, name: &str, subject: &Subject) -> bool {
+        let chosen = |choice: &Choice| {
+            let guest = Id::parse(name).zip(subject.guest.as_deref()).filter(|_| subject.nic.is_none());
+            guest.is_some_and(|(id, guest)| choice.takes(id, guest) && !self.excludes(id, guest))
+        };
+        self.choice.as_ref().is_none_or(chosen) && self.names(name)
+    }
+
+    /// Whether a guest is left out by its number or its name.
+    fn excludes(&self, id: Id, guest: &Guest) -> bool {
+        self.exclude.iter().any(|left| *left == guest.name || *left == id.vmid.to_string())
+    }
+
+    /// The NICs it counts, when it counts by NIC.
+    pub fn nics(&self) -> Option<&[String]> {
+        self.choice.as_ref().map(|choice| &choice.nics[..]).filter(|nics| !nics.is_empty())
+    }
+
+    /// Whether it counts a NIC of a guest that it looks at.
+    pub fn counts(&self, nic: &Nic) -> bool {
+        self.nics()
+            .is_some_and(|nics| nics.contains(&nic.name) || nic.bridge.as_ref().is_some_and(|on| nics.contains(on)))
+    }
+
+    /// Under which name the sum of a guest's NICs, or of all subjects, is kept.
+    pub fn sum_key(&self, subject: &str) -> String {
+        match (self.pool, self.nics()) {
+            // Whatever the quota is called.
+            (false, Some(nics)) => format!("{} {} {subject}", self.rule_key, nics.join(",")),
+            _ => self.name.clone(),
+        }
+    }
+
     /// What its source's state has to be asked for.
     pub fn asked(&self) -> Asked<'_> {
-        Asked { rule: &self.rule, key: &self.rule_key, since_boot: self.since_boot }
+        Asked { rule: &self.rule, key: &self.rule_key, since_boot: self.since_boot, backfill: false }
     }
 
     /// The subjects it looks at, by name, as the state knows them.
@@ -268,13 +368,29 @@ impl Quota {
         if self.pool {
             return source.pools.get(&self.name).map(|subject| (POOL, subject)).into_iter().collect();
         }
-        let selected = source.subjects.iter().filter(|(name, _)| self.selects(name));
-        selected.map(|(name, subject)| (name.as_str(), subject)).collect()
+        let there = source.subjects.iter().filter(|(_, subject)| subject.gone.is_none());
+        let selected = there.filter(|(name, subject)| self.selects(name, subject));
+        let own = |(name, subject): (&'s String, &'s Subject)| match self.nics() {
+            None => Some((name.as_str(), subject)),
+            Some(_) => Some((name.as_str(), source.pools.get(&self.sum_key(name))?)),
+        };
+        selected.filter_map(own).collect()
     }
 
-    /// The subject of this name.
+    /// The subject of this name, as the quota sees it.
+    pub fn subject<'s>(&self, source: &'s SourceState, name: &str) -> Option<&'s Subject> {
+        match self.pool || self.nics().is_some() {
+            true => source.pools.get(&self.sum_key(name)),
+            false => source.subjects.get(name),
+        }
+    }
+
+    /// As [`Quota::subject`].
     pub fn subject_mut<'s>(&self, source: &'s mut SourceState, name: &str) -> Option<&'s mut Subject> {
-        if self.pool { source.pools.get_mut(&self.name) } else { source.subjects.get_mut(name) }
+        match self.pool || self.nics().is_some() {
+            true => source.pools.get_mut(&self.sum_key(name)),
+            false => source.subjects.get_mut(name),
+        }
     }
 }
 
@@ -282,13 +398,15 @@ impl<'a> View<'a> {
     /// The view of a subject; none before its first figure.
     pub fn of(quota: &'a Quota, name: &'a str, subject: &'a Subject) -> Option<Self> {
         let ledger = subject.ledgers.get(&quota.rule_key)?;
-        Self::over(quota, name, ledger, subject.fresh, subject.series.as_ref()?.at)
+        Self::over(quota, name, ledger, &Standing::of(subject)?)
     }
 
     /// The view of a ledger; none where no allowance is known.
-    pub fn over(quota: &'a Quota, subject: &'a str, ledger: &'a Ledger, fresh: bool, as_of: Instant) -> Option<Self> {
+    pub fn over(quota: &'a Quota, subject: &'a str, ledger: &'a Ledger, standing: &Standing<'a>) -> Option<Self> {
         let allowance = quota.allowance.or(ledger.total)?;
-        Some(Self { quota, subject, ledger, fresh, as_of, used: ledger.used(quota.count), allowance })
+        let used = ledger.used(quota.count);
+        let Standing { guest, held_off, uptime, fresh, as_of } = *standing;
+        Some(Self { quota, subject, ledger, guest, held_off, uptime, fresh, as_of, used, allowance })
     }
 
     /// Whether the provider's period has ended and no answer has brought the next one.
@@ -336,6 +454,8 @@ pub enum Hold {
     UptimeUnknown,
     /// `boot_grace` is running.
     JustBooted,
+    /// The guest is off.
+    GuestIsOff,
 }
 
 /// Tries of one action: the first, and three more.

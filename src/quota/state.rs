@@ -4,13 +4,16 @@
 //! described in `state/README.md`. To change it: raise [`VERSION`], add an arm to [`State::read`] that carries
 //! the older version over, and commit an example of the new one beside the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::instant::Instant;
-use super::meter::{Count, Identity, Ledger, Series};
+use super::change::Change;
+use super::gaps::Gap;
+use super::guest::Guest;
+use super::instant::{Instant, epoch};
+use super::meter::{Count, Identity, Ledger, Nic, Series};
 use super::text::Item;
 
 /// The version written.
@@ -42,6 +45,145 @@ pub struct State {
     /// What was done and is to be undone, by what it was done to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub held: BTreeMap<String, Held>,
+    /// Guests that are held, or were ever changed: by the source's and the subject's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub guests: BTreeMap<String, BTreeMap<String, HeldGuest>>,
+}
+
+/// A guest that is held, and all that was changed of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldGuest {
+    /// Since when.
+    pub since: Instant,
+    /// Who wants it held; while it is being let go, who did last.
+    pub needs: Vec<Need>,
+    /// Since when nobody does any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifting: Option<Instant>,
+    /// When its real state was last to be compared with what is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Instant>,
+    /// What keeps it from being held, or let go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// By what it is known again, once it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likeness: Option<Likeness>,
+    /// Whether anything of it was changed, or ordered, since it is held.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub changed: bool,
+    /// What was done to its NICs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nics: BTreeMap<String, Change>,
+    /// How it is kept off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down: Option<Down>,
+}
+
+impl HeldGuest {
+    /// Nothing done yet.
+    pub fn new(since: Instant) -> Self {
+        Self {
+            since,
+            needs: Vec::new(),
+            lifting: None,
+            tried: None,
+            trouble: None,
+            likeness: None,
+            changed: false,
+            nics: BTreeMap::new(),
+            down: None,
+        }
+    }
+
+    fn not_after(&mut self, now: Instant) {
+        self.since = self.since.min(now);
+        self.needs.iter_mut().for_each(|need| need.since = need.since.min(now));
+        let times = [&mut self.lifting, &mut self.tried];
+        times.into_iter().flatten().for_each(|at| *at = (*at).min(now));
+        if let Some(trouble) = &mut self.trouble {
+            trouble.since = trouble.since.min(now);
+            trouble.told = trouble.told.map(|told| told.min(now));
+        }
+        let order = self.down.as_mut().and_then(|down| down.order.as_mut());
+        order.into_iter().for_each(|order| order.at = order.at.min(now));
+    }
+}
+
+/// Since when something does not work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Since when.
+    pub since: Instant,
+    /// When it was last told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Instant>,
+}
+
+/// A quota's want of a hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// The quota's name.
+    pub quota: String,
+    /// The action's name.
+    pub action: String,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// By what a guest is told from another one that was given its number later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Likeness {
+    /// When it was made: only virtual machines say so.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "epoch")]
+    pub created: Option<Instant>,
+    /// Its name.
+    pub name: String,
+    /// The addresses of its NICs.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub addresses: BTreeSet<String>,
+}
+
+impl Likeness {
+    /// Whether both are of the same guest.
+    pub fn is(&self, other: &Self) -> bool {
+        match (self.created, other.created) {
+            (Some(created), Some(known)) => created == known,
+            _ => self.name == other.name || !self.addresses.is_disjoint(&other.addresses),
+        }
+    }
+}
+
+/// How a guest is kept off.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Down {
+    /// What it was told last, while that has not come about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<PowerOrder>,
+    /// Whether it was on when it was taken down.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub taken: bool,
+    /// Whether it is started when it is let go.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub restart: bool,
+}
+
+/// An order to go off, or on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PowerOrder {
+    /// When it was given.
+    pub at: Instant,
+    /// To start; else to go off.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub start: bool,
+    /// What the cluster calls its task, while that is not known to be over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// Why its task has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// How often it was given.
+    pub tries: u32,
 }
 
 /// Something that was done and is to be undone once nobody needs it any more.
@@ -92,6 +234,9 @@ pub struct Clock {
     /// The last run, by the believed clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Instant>,
+    /// This machine's boot and uptime in that run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Identity>,
     /// A jump that has not been confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<Doubt>,
@@ -118,6 +263,9 @@ pub struct SourceState {
     /// When it last answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub good: Option<Instant>,
+    /// By how many seconds the clock was set forward since the last answer.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub stepped: u64,
     /// How often in a row it refused the key: asked on and on, it would lock it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refusals: u32,
@@ -130,6 +278,10 @@ pub struct SourceState {
     /// The sums of subjects that quotas with `pool = true` look at, by which subjects are in them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pools: BTreeMap<String, Subject>,
+}
+
+fn is_nothing(count: &u64) -> bool {
+    *count == 0
 }
 
 fn is_zero(count: &u32) -> bool {
@@ -170,10 +322,40 @@ pub struct Subject {
     pub doubted_id: Option<Instant>,
     /// Its usage, by period rule.
     #[serde(default)]
-    pub ledgers: BTreeMap<String, Ledger>,
+    pub ledgers: BTreeMap<String, Box<Ledger>>,
     /// What each quota remembers of it, by the quota's name and period rule.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub rows: BTreeMap<String, Row>,
+    pub rows: BTreeMap<String, Box<Row>>,
+    /// What is known of the guest, for one of a cluster or one of its NICs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<Box<Guest>>,
+    /// The NIC of the guest that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nic: Option<Nic>,
+    /// When the guest's NICs were last read: one that comes later is counted from its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nics_read: Option<Instant>,
+    /// When it began, where an earlier guest had its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<Instant>,
+    /// What its counters have lost, while the provider's records may say what it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
+    /// It was restarted under another name since then: whether it is another guest has to be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubted_guest: Option<Instant>,
+    /// Since when the source, which lists all there are, does not list it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<Instant>,
+    /// The source answered last, and had no figure of it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub silent: bool,
+    /// The period rules whose holds the operator has lifted, for the period that starts then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lifted: BTreeMap<String, Instant>,
+    /// Whether it is a guest that is kept off.
+    #[serde(skip)]
+    pub held_off: bool,
     /// Whether its figure is of this very run.
     #[serde(skip)]
     pub fresh: bool,
@@ -192,7 +374,7 @@ pub struct Row {
     pub period: Instant,
     /// By threshold.
     #[serde(default)]
-    pub tiers: BTreeMap<String, TierMark>,
+    pub tiers: BTreeMap<String, Box<TierMark>>,
     /// When it was last told that the package does not fit the quota.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub misfit: Option<Instant>,
@@ -209,7 +391,7 @@ pub struct Past {
     /// Its start.
     pub period: Instant,
     /// By threshold.
-    pub tiers: BTreeMap<String, TierMark>,
+    pub tiers: BTreeMap<String, Box<TierMark>>,
 }
 
 /// What is remembered of a tier in the period.
@@ -297,6 +479,8 @@ pub enum Status {
     GivenUp,
     /// Left out for this period, since the state was broken.
     Passed,
+    /// A hold that is in force for as long as the tier is reached.
+    Held,
 }
 
 /// What waits to be accepted by a channel.
@@ -325,8 +509,14 @@ pub struct Moved {
 impl Outbox {
     /// Keeps an item until it is accepted; one of the same key that waits is merged into it.
     pub fn put(&mut self, item: Item) {
-        self.items.retain(|waiting| waiting.key != item.key);
-        self.items.push(item);
+        self.put_all(vec![item]);
+    }
+
+    /// As [`Outbox::put`], for several.
+    pub fn put_all(&mut self, items: Vec<Item>) {
+        let new: HashSet<&str> = items.iter().map(|item| item.key.as_str()).collect();
+        self.items.retain(|waiting| !new.contains(waiting.key.as_str()));
+        self.items.extend(items);
     }
 }
 
@@ -376,6 +566,7 @@ impl Default for State {
             warned: BTreeMap::new(),
             address: None,
             held: BTreeMap::new(),
+            guests: BTreeMap::new(),
         }
     }
 }
@@ -405,11 +596,14 @@ impl Health {
 impl Subject {
     /// The provider's account of it, for a package.
     pub fn account(&self) -> Option<&Ledger> {
-        self.ledgers.values().find(|ledger| ledger.total.is_some())
+        self.ledgers.values().find(|ledger| ledger.total.is_some()).map(|ledger| &**ledger)
     }
 
     fn not_after(&mut self, now: Instant) {
         self.series.iter_mut().for_each(|series| series.at = series.at.min(now));
+        let times = [&mut self.born, &mut self.nics_read, &mut self.doubted_guest, &mut self.gone];
+        times.into_iter().flatten().for_each(|at| *at = (*at).min(now));
+        self.gaps.iter_mut().for_each(|gap| gap.not_after(now));
         self.ledgers.values_mut().for_each(|ledger| ledger.not_after(now));
         for row in self.rows.values_mut() {
             row.reported = row.reported.min(now);
@@ -451,6 +645,7 @@ impl State {
             held.ordered.iter_mut().for_each(clamp);
             held.lifting.iter_mut().for_each(|lifting| clamp(&mut lifting.at));
         }
+        self.guests.values_mut().flat_map(BTreeMap::values_mut).for_each(|held| held.not_after(now));
     }
 
     /// Reads a document of any version known.

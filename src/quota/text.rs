@@ -3,6 +3,8 @@
 //! No message is longer than its channel takes, and each item is in exactly one, so that an item counts as told when
 //! the message that lists its key has been accepted. Lengths are UTF-16 units, which is how Telegram counts.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::instant::Instant;
@@ -20,6 +22,73 @@ pub struct Item {
     pub title: String,
     /// The lines below the title.
     pub body: Vec<String>,
+    /// How it is told when there are many of its kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub many: Option<Box<Many>>,
+}
+
+/// How an item is told together with others of its kind: under one title, with a line for each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Many {
+    /// The common title, around the number of them.
+    pub title: (String, String),
+    /// Its own line.
+    pub line: String,
+    /// The highest come first.
+    pub rank: u64,
+}
+
+/// More of a kind than these are told as one.
+const FEW: usize = 3;
+/// Lines of such a list; the others are counted.
+const LINES: usize = 30;
+
+/// Items with those that are many of a kind made one each, and which items each such one stands for.
+pub fn gather(items: Vec<Item>, more: &dyn Fn(usize) -> String) -> (Vec<Item>, BTreeMap<String, Vec<String>>) {
+    let mut kinds: BTreeMap<(String, String), Vec<Item>> = BTreeMap::new();
+    let mut order: Vec<Option<(String, String)>> = Vec::new();
+    let mut single = Vec::new();
+    for item in items {
+        match item.many.as_ref().map(|many| many.title.clone()) {
+            None => {
+                order.push(None);
+                single.push(item);
+            }
+            Some(title) => {
+                let kind = kinds.entry(title.clone()).or_default();
+                if kind.is_empty() {
+                    order.push(Some(title));
+                }
+                kind.push(item);
+            }
+        }
+    }
+    let mut single = single.into_iter();
+    let (mut gathered, mut stand_for) = (Vec::new(), BTreeMap::new());
+    for title in order {
+        match title.and_then(|title| kinds.remove(&title)) {
+            None => gathered.extend(single.next()),
+            Some(few) if few.len() <= FEW => gathered.extend(few),
+            Some(many) => {
+                let keys: Vec<String> = many.iter().map(|item| item.key.clone()).collect();
+                let one = as_one(many, more);
+                stand_for.insert(one.key.clone(), keys);
+                gathered.push(one);
+            }
+        }
+    }
+    (gathered, stand_for)
+}
+
+fn as_one(items: Vec<Item>, more: &dyn Fn(usize) -> String) -> Item {
+    let count = items.len();
+    let (key, at) = items.iter().map(|item| (item.key.clone(), item.at)).next().unwrap_or_default();
+    let mut lines: Vec<Many> = items.into_iter().filter_map(|item| item.many.map(|many| *many)).collect();
+    lines.sort_by_key(|many| std::cmp::Reverse(many.rank));
+    let title = lines.first().map(|many| format!("{}{count}{}", many.title.0, many.title.1)).unwrap_or_default();
+    let mut body: Vec<String> = lines.into_iter().take(LINES).map(|many| many.line).collect();
+    body.extend((count > LINES).then(|| more(count - LINES)));
+    Item { key, at, title, body, many: None }
 }
 
 /// What is sent in one go.
@@ -212,7 +281,7 @@ mod tests {
 
     fn item(key: &str, title: &str, body: &[&str]) -> Item {
         let body = body.iter().map(ToString::to_string).collect();
-        Item { key: key.into(), at: Instant::default(), title: title.into(), body }
+        Item { key: key.into(), at: Instant::default(), title: title.into(), body, many: None }
     }
 
     fn more(n: usize) -> String {
@@ -265,6 +334,42 @@ mod tests {
         assert_eq!(utf16_len("a名😀"), 4);
         assert_eq!(cut("ab😀cd", 4), "ab…");
         assert_eq!(cut("ab😀cd", 5), "ab😀…");
+    }
+
+    fn of_kind(key: &str, title: &str, rank: u64) -> Item {
+        let many = Many { title: (format!("{title} "), " guests".into()), line: format!("line {key}"), rank };
+        Item { many: Some(Box::new(many)), ..item(key, &format!("{title} {key}"), &["long"]) }
+    }
+
+    #[test]
+    fn few_of_a_kind_are_told_one_by_one() {
+        let items = vec![of_kind("a", "A", 0), item("x", "X", &[]), of_kind("b", "A", 9), of_kind("c", "A", 1)];
+        let (gathered, stand_for) = gather(items, &more);
+        let keys: Vec<&str> = gathered.iter().map(|item| item.key.as_str()).collect();
+        assert_eq!((keys, stand_for.is_empty()), (vec!["a", "b", "c", "x"], true), "together, where the first one is");
+        assert_eq!(gather(Vec::new(), &more), (Vec::new(), BTreeMap::new()));
+    }
+
+    #[test]
+    fn many_of_a_kind_are_told_as_one() {
+        let mut items = vec![item("x", "X", &[]), of_kind("a", "A", 1), of_kind("other", "B", 5)];
+        items.extend([of_kind("b", "A", 7), of_kind("c", "A", 7), item("y", "Y", &[]), of_kind("d", "A", 0)]);
+        let (gathered, stand_for) = gather(items, &more);
+        let keys: Vec<&str> = gathered.iter().map(|item| item.key.as_str()).collect();
+        assert_eq!(keys, ["x", "a", "other", "y"]);
+        assert_eq!(gathered[1].title, "A 4 guests");
+        assert_eq!(gathered[1].body, ["line b", "line c", "line a", "line d"], "the highest first, else as they arose");
+        assert_eq!(stand_for, BTreeMap::from([("a".into(), ["a", "b", "c", "d"].map(String::from).to_vec())]));
+    }
+
+    #[test]
+    fn of_very_many_of_a_kind_the_others_are_counted() {
+        let items: Vec<Item> = (0..100).map(|n| of_kind(&n.to_string(), "A", n)).collect();
+        let (gathered, stand_for) = gather(items, &more);
+        assert_eq!((gathered.len(), gathered[0].title.as_str()), (1, "A 100 guests"));
+        let body = &gathered[0].body;
+        assert_eq!((body.len(), body[0].as_str(), body[30].as_str()), (31, "line 99", "and 70 more"));
+        assert_eq!(stand_for["0"].len(), 100);
     }
 
     #[test]
@@ -330,7 +435,7 @@ mod tests {
             most in 1_usize..5,
         ) {
             let named = |(at, (title, body)): (usize, (String, Vec<String>))| {
-                Item { key: at.to_string(), at: Instant::default(), title, body }
+                Item { key: at.to_string(), at: Instant::default(), title, body, many: None }
             };
             let items: Vec<Item> = parts.into_iter().enumerate().map(named).collect();
             let messages = pack(&head, &items, &|n| format!("{n}{tail}"), limit, most);

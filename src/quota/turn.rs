@@ -5,8 +5,9 @@
 
 use super::decide::Round;
 use super::duration::Language;
+use super::guest::LAG;
 use super::message;
-use super::policy::{ActionRule, Effect, Go, Hold, Step, TRIES, Tell, Tier, View, Withheld, due_again};
+use super::policy::{ActionRule, Effect, Go, Hold, Kept, Step, TRIES, Tell, Tier, View, Withheld, due_again};
 use super::state::{Deed, Status, TierMark};
 
 /// A reached tier's turn: its actions.
@@ -86,6 +87,15 @@ impl Turn<'_, '_, '_, '_> {
 
     /// Whether a deed no longer counts: announced under other settings, or over and allowed anew.
     fn is_void(&self, action: &ActionRule, deed: &Deed) -> bool {
+        let holds = matches!(action.effect, Effect::Kept(_));
+        let was_other = deed.definition != self.tier.definition && holds != (deed.status == Status::Held);
+        if was_other
+            && !deed.status.is_open()
+            && deed.status != Status::Passed
+            && (holds || deed.status == Status::Held)
+        {
+            return true;
+        }
         match deed.status {
             Status::Announced | Status::Failed => deed.definition != self.tier.definition,
             // What never worked may be put right in the configuration.
@@ -95,12 +105,15 @@ impl Turn<'_, '_, '_, '_> {
             Status::Done | Status::GivenUp => {
                 action.again_after.is_some_and(|after| due_again(deed.at, after, self.round.context.now))
             }
-            Status::Started | Status::Passed => false,
+            Status::Started | Status::Passed | Status::Held => false,
         }
     }
 
     /// A new deed: due at once when armed, else after its time to arm.
     fn announce(&self, action: &ActionRule, armed: bool) -> Deed {
+        // What leaves the guest on is undone as easily as it is done.
+        let armed =
+            armed || self.view.held_off || matches!(action.effect, Effect::Kept(Kept::Disconnected | Kept::Limited(_)));
         let wait = if armed { action.announce } else { action.announce.max(action.arm_after) };
         Deed { due: Some(self.round.context.now.plus(wait)), ..self.deed(Status::Announced) }
     }
@@ -109,6 +122,7 @@ impl Turn<'_, '_, '_, '_> {
     fn advance(&mut self, action: &ActionRule, deed: &mut Deed) {
         let now = self.round.context.now;
         match (deed.status, action.effect) {
+            (Status::Announced, Effect::Kept(_)) if deed.due.is_none_or(|due| now >= due) => self.hold(action, deed),
             (Status::Announced, _) if deed.due.is_none_or(|due| now >= due) => {
                 let acts = self.apply(action, deed);
                 if acts && deed.at < now {
@@ -120,6 +134,7 @@ impl Turn<'_, '_, '_, '_> {
             (Status::Started, Effect::Restart) => self.look_for_restart(action, deed),
             (Status::Started, Effect::Exit) => self.give_up(action, deed),
             (Status::Started, Effect::ServerOff) => self.look_at_server(action, deed),
+            (Status::Started, Effect::GuestOff) => self.look_at_guest(action, deed),
             (Status::Done, Effect::ServerOff)
                 if action.again_after.is_some_and(|after| due_again(deed.at, after, now)) =>
             {
@@ -127,6 +142,40 @@ impl Turn<'_, '_, '_, '_> {
             }
             (Status::GivenUp, _) => self.given_up(action),
             _ => {}
+        }
+    }
+
+    /// From now on it is kept so, for as long as the tier is reached.
+    fn hold(&mut self, action: &ActionRule, deed: &mut Deed) {
+        if let Some(hold) = self.held_back(action) {
+            let text = message::waits(Language::En, action, hold);
+            return self.round.reason(self.view, &text);
+        }
+        let text = format!("action {:?} holds from now on", action.name);
+        self.round.reason(self.view, &text);
+        if deed.at < self.round.context.now {
+            let item = message::acting(self.round.context, self.view, action);
+            self.round.plan.tells.push(Tell { to: self.tier.notify.clone(), item });
+        }
+        (deed.status, deed.at) = (Status::Held, self.round.context.now);
+    }
+
+    /// A guest is done with once it has been off: also when somebody has started it again meanwhile.
+    fn look_at_guest(&mut self, action: &ActionRule, deed: &mut Deed) {
+        let Some(guest) = self.view.guest.filter(|_| self.view.fresh) else { return };
+        let now = self.round.context.now;
+        let started = now.minus(self.view.uptime.unwrap_or_default());
+        if !guest.on || started > deed.at.plus(LAG) {
+            (deed.status, deed.at) = (Status::Done, now);
+            return;
+        }
+        // A task that goes on is waited for; what became of one that is over is known.
+        let passed = now.since(deed.at);
+        let waits = passed < action.retry_after || (deed.job.is_some() && passed < action.retry_after * 3);
+        if waits || (deed.tries < TRIES && !self.apply(action, deed)) {
+            self.step(action, deed, Go::Look);
+        } else if deed.tries >= TRIES {
+            self.give_up(action, deed);
         }
     }
 
@@ -198,10 +247,19 @@ impl Turn<'_, '_, '_, '_> {
 
     fn held_back(&self, action: &ActionRule) -> Option<Hold> {
         let context = self.round.context;
-        match context.machine.uptime {
+        let on_guest = action.effect.is_on_guest();
+        let uptime = if on_guest { self.view.uptime } else { context.machine.uptime };
+        match uptime {
             _ if context.withheld.is_some() => Some(Hold::ClockInDoubt),
             _ if !self.view.fresh => Some(Hold::NoReading),
             _ if !self.certain => Some(Hold::Uncertain),
+            _ if matches!(action.effect, Effect::Kept(Kept::Disconnected | Kept::Limited(_))) => None,
+            _ if on_guest && self.view.guest.is_some_and(|guest| !guest.on) => match action.effect {
+                Effect::GuestOff => Some(Hold::GuestIsOff),
+                _ => None,
+            },
+            // A pool is as old as its members, each of which has its own time.
+            _ if on_guest && self.view.quota.pool => None,
             None => Some(Hold::UptimeUnknown),
             Some(uptime) if uptime < action.boot_grace => Some(Hold::JustBooted),
             Some(_) => None,
@@ -224,5 +282,6 @@ fn facts(view: &View<'_>, tier: &Tier) -> Vec<(String, String)> {
         ("PERIOD_START", period.start.to_string()),
         ("PERIOD_END", period.end.map(|end| end.to_string()).unwrap_or_default()),
     ];
-    pairs.into_iter().map(|(name, value)| (format!("NETQUOTA_{name}"), value)).collect()
+    let guest = view.guest.into_iter().flat_map(|guest| [("NAME", guest.name.clone()), ("NODE", guest.node.clone())]);
+    pairs.into_iter().chain(guest).map(|(name, value)| (format!("NETQUOTA_{name}"), value)).collect()
 }

@@ -56,6 +56,7 @@ impl Source for Huawei {
             problems: usages.problems.into_iter().map(problem).collect(),
             refused: usages.refused,
             choice: (memory != before).then(|| serde_json::to_string(&memory).unwrap_or_default()),
+            ..Readings::default()
         })
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod huawei;
 pub mod interface;
+pub mod pve;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
@@ -15,6 +16,8 @@ use crate::config::fields::{Fields, Value};
 use crate::config::secret::Keeper;
 use crate::host::{Host, Job};
 use crate::quota::glob;
+use crate::quota::guest::Choice;
+use crate::quota::instant::Instant;
 use crate::quota::meter::Readings;
 
 /// A place figures are read from.
@@ -28,6 +31,14 @@ pub trait Source: Send + Sync {
     /// The access it has, for actions that need the same.
     fn account(&self) -> Option<Account> {
         None
+    }
+    /// The nodes whose guests quotas may choose; none: all.
+    fn nodes(&self) -> &[String] {
+        &[]
+    }
+    /// Whether the provider's records are to say what flowed in the period before the first sight.
+    fn backfills(&self) -> bool {
+        false
     }
     /// What it asks, for `--debug`; without secrets.
     fn describe(&self) -> Vec<String> {
@@ -44,6 +55,10 @@ pub struct Look<'a> {
     pub remembered: Option<&'a str>,
     /// By when it must be over, in time since the program started.
     pub until: Duration,
+    /// The believed time.
+    pub now: Instant,
+    /// Which guests are counted by NIC, and by which: one for each quota that does.
+    pub nics: &'a [Choice],
 }
 
 /// Why a source has no figures.
@@ -65,7 +80,7 @@ impl From<String> for Trouble {
 pub type Open = fn(&Fields<'_>, &Keeper<'_>) -> Option<Arc<dyn Source>>;
 
 /// The kinds.
-pub const SOURCES: &[(&str, Open)] = &[("huawei", huawei::open), ("interface", open_interface)];
+pub const SOURCES: &[(&str, Open)] = &[("huawei", huawei::open), ("interface", open_interface), ("pve", pve::open)];
 
 fn open_interface(fields: &Fields<'_>, _: &Keeper<'_>) -> Option<Arc<dyn Source>> {
     let interfaces = fields.opt("interfaces", |value| {
@@ -96,6 +111,10 @@ pub struct Asking {
     pub source: Arc<dyn Source>,
     /// What it chose in an earlier run.
     pub remembered: Option<String>,
+    /// The believed time.
+    pub now: Instant,
+    /// Which guests are counted by NIC.
+    pub nics: Vec<Choice>,
 }
 
 /// What each source said, by name.
@@ -111,7 +130,8 @@ pub fn read_all(host: &Arc<dyn Host>, asking: Vec<Asking>, limit: Duration) -> S
     let job = |ask: Asking| -> Job {
         let (host, sender) = (Arc::clone(host), sender.clone());
         Box::new(move || {
-            let answer = ask.source.read(&*host, &Look { remembered: ask.remembered.as_deref(), until });
+            let look = Look { remembered: ask.remembered.as_deref(), until, now: ask.now, nics: &ask.nics };
+            let answer = ask.source.read(&*host, &look);
             // The receiver is gone once the limit is over; the answer is then too late to be used.
             sender.send((ask.name, answer)).ok();
         })

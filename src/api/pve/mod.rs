@@ -9,11 +9,18 @@
 //!
 //! Why no second round: the program is started again every few minutes, and a node that is down stays so.
 
+pub mod config;
+pub mod guests;
+pub mod netstat;
 pub mod nic;
+pub mod power;
+pub mod records;
 pub mod refusal;
+pub mod rights;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod values;
 #[cfg(test)]
 mod wire;
 
@@ -22,14 +29,15 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
+use serde_json::value::RawValue;
 
 use crate::host::{Host, HttpError, Reached, Request, Tls};
+use crate::quota::guest::Id;
 use crate::quota::text::clean;
 use crate::secret::Secret;
 
 pub use super::Cause;
-#[allow(unused_imports, reason = "for the source of kind pve")]
 pub use settings::open;
 
 /// What is encoded in queries and forms: all but the unreserved characters. The host divides pairs at `;` too.
@@ -92,6 +100,10 @@ pub enum Kind {
     AlreadyRunning,
     /// The cluster has no majority, so nothing can be written.
     NoQuorum,
+    /// Nothing has been recorded of it: it is too new.
+    NoHistory,
+    /// Nobody has answered.
+    Unanswered,
     /// None of these, or the host does not say.
     Other,
 }
@@ -144,6 +156,11 @@ impl Cluster {
         &self.token_id
     }
 
+    /// The text without the secret.
+    pub fn redact(&self, text: &str) -> String {
+        self.token_secret.redact(text)
+    }
+
     /// Reads: `data` of the answer to a GET of the path below `/api2/json`, with a query of decoded pairs. Until it is
     /// answered, refused, or `until` (time since the program started) is over.
     pub fn get<T: DeserializeOwned>(
@@ -157,24 +174,42 @@ impl Cluster {
         self.call(host, &Call { method: "GET", path, pairs }, until)
     }
 
+    /// Reads a list: as [`Cluster::get`], with the items as they are written, so that one that is odd need not spoil the
+    /// others.
+    fn list<R>(
+        &self,
+        host: &dyn Host,
+        path: &str,
+        query: &[(&str, &str)],
+        until: Duration,
+        sort: impl FnOnce(&[&RawValue]) -> Result<R, String>,
+    ) -> Result<R, Failure> {
+        let call = Call { method: "GET", path, pairs: encode(query.iter().copied()) };
+        self.read(host, &call, until, |body| {
+            let text = String::from_utf8_lossy(body);
+            let answer: Answer<Vec<&RawValue>> = serde_json::from_str(&text)?;
+            sort(&answer.data).map_err(serde_json::Error::custom)
+        })
+    }
+
     /// Changes: a PUT with a form of decoded pairs.
     pub fn put(&self, host: &dyn Host, path: &str, form: &[(String, String)], until: Duration) -> Result<(), Failure> {
         let call = Call { method: "PUT", path, pairs: encode_form(form) };
         self.call::<IgnoredAny>(host, &call, until).map(|_| ())
     }
 
-    /// Changes: a POST with a form of decoded pairs; `data` of the answer, which is the id of a task (UPID).
-    pub fn post<T: DeserializeOwned>(
-        &self,
-        host: &dyn Host,
-        path: &str,
-        form: &[(String, String)],
-        until: Duration,
-    ) -> Result<T, Failure> {
-        self.call(host, &Call { method: "POST", path, pairs: encode_form(form) }, until)
+    fn call<T: DeserializeOwned>(&self, host: &dyn Host, call: &Call<'_>, until: Duration) -> Result<T, Failure> {
+        self.read(host, call, until, |body| serde_json::from_slice(body).map(|answer: Answer<T>| answer.data))
     }
 
-    fn call<T: DeserializeOwned>(&self, host: &dyn Host, call: &Call<'_>, until: Duration) -> Result<T, Failure> {
+    /// Calls, and hands the body of the answer to `read`; what that cannot read may have been done nevertheless.
+    fn read<R>(
+        &self,
+        host: &dyn Host,
+        call: &Call<'_>,
+        until: Duration,
+        read: impl FnOnce(&[u8]) -> serde_json::Result<R>,
+    ) -> Result<R, Failure> {
         let fail = |text: String, cause| Failure {
             text: clean(&format!("{}: {text}", call.name()), TEXT_LIMIT),
             cause,
@@ -191,7 +226,7 @@ impl Cluster {
                 fail(format!("the answer cannot be read: {why}"), Cause::Unknown)
             }
         };
-        serde_json::from_slice(&body).map(|answer: Answer<T>| answer.data).map_err(misread)
+        read(&body).map_err(misread)
     }
 
     /// The body of a successful answer.
@@ -203,7 +238,9 @@ impl Cluster {
             if left.is_zero() {
                 break;
             }
-            match self.ask(host, &self.api[index], call, left) {
+            // One that hangs leaves some time to the others.
+            let share = if call.changes() { left } else { left / (self.api.len() - missed.len()) as u32 };
+            match self.ask(host, &self.api[index], call, share) {
                 Ok(body) => {
                     self.last.store(index, Ordering::Relaxed);
                     return Ok(body);
@@ -286,7 +323,7 @@ fn summary(call: &Call<'_>, missed: &[(&str, Failure)]) -> Failure {
     let text = if texts.is_empty() { "no time left in this run".into() } else { texts.join("; ") };
     let unknown = missed.iter().any(|(_, failure)| failure.cause == Cause::Unknown);
     let cause = if unknown { Cause::Unknown } else { Cause::Later };
-    Failure { text: clean(&format!("{}: {text}", call.name()), TEXT_LIMIT), cause, kind: Kind::Other }
+    Failure { text: clean(&format!("{}: {text}", call.name()), TEXT_LIMIT), cause, kind: Kind::Unanswered }
 }
 
 fn encode_form(form: &[(String, String)]) -> String {
@@ -298,9 +335,26 @@ fn encode<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)>) -> String {
     pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect::<Vec<_>>().join("&")
 }
 
+/// A path below a node. Whatever is no plain name is encoded, and such a path is not valid: a name from outside is one
+/// part of a path or none.
+fn node_path(node: &str, parts: &[&str]) -> String {
+    let parts = [node].into_iter().chain(parts.iter().copied());
+    parts.fold("/nodes".into(), |path, part| format!("{path}/{}", part.replace('/', "%2F")))
+}
+
+/// The path of a guest on its node, and of what is asked of it.
+fn guest_path(node: &str, guest: Id, parts: &[&str]) -> String {
+    let vmid = guest.vmid.to_string();
+    node_path(node, &[&[guest.kind.name(), &vmid], parts].concat())
+}
+
 /// Whether the path is sent as it stands: names in it come from answers, and must not lead to another call.
 fn is_plain(path: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@!+=~,".contains(c);
-    let is_name = |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(plain);
     path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_name))
+}
+
+/// Whether it is one part of such a path.
+fn is_name(part: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@!+=~,".contains(c);
+    !part.is_empty() && part != "." && part != ".." && part.chars().all(plain)
 }

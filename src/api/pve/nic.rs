@@ -8,15 +8,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
+use crate::quota::change::{Change, Edit};
 use crate::quota::text::clean;
 
 const RATE: &str = "rate";
 const LINK_DOWN: &str = "link_down";
 
-/// Keys whose values are truth values.
-const BOOLEANS: [&str; 4] = ["firewall", LINK_DOWN, "host-managed", "host-tunnel"];
 /// Models of a VM's NIC: each is a key for its address, short for `model=` and `macaddr=`.
 const MODELS: [&str; 14] = [
     "e1000",
@@ -35,12 +32,15 @@ const MODELS: [&str; 14] = [
     "vmxnet3",
 ];
 
+/// Keys whose values are addresses.
+const ADDRESSES: [&str; 2] = ["macaddr", "hwaddr"];
+
 /// Bytes of the unit of rates: MiB, by its power of two.
 const MIB_SHIFT: u32 = 20;
 /// Decimals of a rate that is written: enough for a difference of a byte.
-const DECIMALS: u32 = 9;
+const DECIMALS: u32 = 12;
 /// Digits of a rate that count; with the unit they fit into 128 bits.
-const DIGITS: usize = 25;
+const DIGITS: usize = 32;
 
 /// A guest's NIC, as its configuration has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,27 +55,6 @@ struct Item {
     value: Option<String>,
 }
 
-/// What was done to a NIC: enough to put it back.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    /// Of the limit, if that was changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate: Option<Edit>,
-    /// Of the carrier, if that was changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link_down: Option<Edit>,
-}
-
-/// What was done to one item.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Edit {
-    /// What it was, in its very spelling; none: it was not there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<String>,
-    /// What we made of it.
-    pub ours: String,
-}
-
 /// What putting back comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
@@ -83,9 +62,16 @@ pub struct Restored {
     pub nic: Nic,
     /// The items that somebody else has changed since: left as they are.
     pub foreign: Vec<&'static str>,
+    /// The items that were as we had made them.
+    ours: Vec<&'static str>,
 }
 
 impl Nic {
+    /// The item that limits it.
+    pub const RATE: &str = RATE;
+    /// The item that takes its carrier.
+    pub const LINK_DOWN: &str = LINK_DOWN;
+
     /// Reads a value such as `virtio=BC:24:11:00:00:01,bridge=vmbr0,rate=5`. What no host would store is refused, so
     /// that such a NIC is left alone.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -114,6 +100,13 @@ impl Nic {
     /// The bridge it is on.
     pub fn bridge(&self) -> Option<&str> {
         self.get("bridge").filter(|bridge| !bridge.is_empty())
+    }
+
+    /// Its hardware address, in upper case: that of the model, `macaddr` or `hwaddr`.
+    pub fn address(&self) -> Option<String> {
+        let is_address = |item: &&Item| MODELS.contains(&item.key.as_str()) || ADDRESSES.contains(&item.key.as_str());
+        let addresses = self.items.iter().filter(is_address).filter_map(|item| item.value.as_deref());
+        addresses.map(str::to_ascii_uppercase).find(|address| !address.is_empty())
     }
 
     /// Whether it is never touched: a VM's NIC without a bridge. Its traffic is not counted, and whatever is changed of
@@ -148,27 +141,22 @@ impl Nic {
     pub fn change_to(&self, other: &Self) -> Change {
         let edit = |key: &str| {
             let ours = other.get(key).filter(|ours| self.get(key) != Some(*ours))?.to_owned();
-            Some(Edit { before: self.get(key).map(str::to_owned), ours })
+            Some(Edit { before: self.get(key).map(str::to_owned), ours: vec![ours] })
         };
         Change { rate: edit(RATE), link_down: edit(LINK_DOWN) }
     }
 
     /// With what was changed put back exactly as it was, where our value is still found.
     pub fn restored(&self, change: &Change) -> Restored {
-        let mut restored = Restored { nic: self.clone(), foreign: Vec::new() };
+        let mut restored = Restored { nic: self.clone(), foreign: Vec::new(), ours: Vec::new() };
         restored.put_back(RATE, change.rate.as_ref(), |now, then| limit(now) == limit(then));
         restored.put_back(LINK_DOWN, change.link_down.as_ref(), |now, then| is_true(now) == is_true(then));
         restored
     }
 
-    /// Whether both mean the same: the same items, whatever their order and the spelling of truth values, of addresses
-    /// and of the model.
-    pub fn same_as(&self, other: &Self) -> bool {
-        self.meaning() == other.meaning()
-    }
-
-    fn meaning(&self) -> BTreeSet<(String, String)> {
-        self.items.iter().flat_map(Item::meaning).collect()
+    /// Whether limit and carrier of both are the same.
+    pub fn is_set_as(&self, other: &Self) -> bool {
+        self.rate() == other.rate() && self.link_down() == other.link_down()
     }
 
     fn with(&self, key: &str, value: Option<&str>) -> Self {
@@ -185,46 +173,19 @@ impl Nic {
 }
 
 impl Restored {
+    /// Whether an item was as we had made it.
+    pub fn is_ours(&self, item: &str) -> bool {
+        self.ours.contains(&item)
+    }
+
     fn put_back(&mut self, key: &'static str, edit: Option<&Edit>, same: impl Fn(Option<&str>, Option<&str>) -> bool) {
         let Some(edit) = edit else { return };
         let now = self.nic.get(key);
-        if same(now, Some(&edit.ours)) {
+        if edit.ours.iter().any(|ours| same(now, Some(ours))) {
             self.nic = self.nic.with(key, edit.before.as_deref());
+            self.ours.push(key);
         } else if !same(now, edit.before.as_deref()) {
             self.foreign.push(key);
-        }
-    }
-}
-
-impl Change {
-    /// Whether nothing was done.
-    pub fn is_empty(&self) -> bool {
-        self.rate.is_none() && self.link_down.is_none()
-    }
-
-    /// This change and then a later one as a single one: what it was before the first, what we made of it last.
-    #[must_use]
-    pub fn then(self, later: Self) -> Self {
-        let join = |first: Option<Edit>, later: Option<Edit>| match (first, later) {
-            (Some(first), Some(later)) => Some(Edit { before: first.before, ours: later.ours }),
-            (first, later) => first.or(later),
-        };
-        Self { rate: join(self.rate, later.rate), link_down: join(self.link_down, later.link_down) }
-    }
-}
-
-impl Item {
-    fn meaning(&self) -> Vec<(String, String)> {
-        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let Some(value) = self.value.as_deref() else { return vec![pair("model", &self.key)] };
-        match self.key.as_str() {
-            key if MODELS.contains(&key) => vec![pair("model", key), pair("macaddr", &value.to_ascii_uppercase())],
-            key @ ("macaddr" | "hwaddr") => vec![pair(key, &value.to_ascii_uppercase())],
-            key if BOOLEANS.contains(&key) => {
-                let value = boolean(value).map_or(value, |is| if is { "1" } else { "0" });
-                vec![pair(key, value)]
-            }
-            key => vec![pair(key, value)],
         }
     }
 }

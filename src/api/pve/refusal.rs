@@ -96,7 +96,7 @@ const ROWS: &[Row] = &[
     row("*cluster not ready - no quorum*", Kind::NoQuorum, Cause::Later, QUORUM),
     row("*.conf.tmp*ermission denied*", Kind::NoQuorum, Cause::Later, QUORUM),
     row("hostname lookup '*' failed*", Kind::Other, Cause::Wrong, "there is no such node"),
-    row("RRD error: opening *", Kind::Other, Cause::Wrong, "it is too new to have a history"),
+    row("RRD error: opening *No such file*", Kind::NoHistory, Cause::Wrong, "it is too new to have a history"),
     row("*got timeout*", Kind::Other, Cause::Unknown, "it may have been done nevertheless"),
 ];
 

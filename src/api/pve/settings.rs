@@ -34,7 +34,7 @@ fn read_tls(fields: &Fields<'_>, keeper: &Keeper<'_>) -> Option<Tls> {
         insecure?;
         let path = &value.path;
         fields.findings().warn(format!(
-            "{path}: certificates are not checked, so whoever is in between can take the token: set ca_file instead"
+            "{path}: insecure: certificates are not checked, so whoever is in between can take the token: set ca_file instead"
         ));
         return Some(Tls::Insecure);
     }

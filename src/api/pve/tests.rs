@@ -2,14 +2,17 @@
 
 use serde_json::{Value, json};
 
+use super::power::Order;
 use super::wire::Wire;
 use super::*;
+use crate::quota::guest::{self, Id};
 
-const SECRET: &str = "5c1a7a52-0000-4000-8000-1234567890ab";
-const UNTIL: Duration = Duration::from_secs(20);
+pub const SECRET: &str = "5c1a7a52-0000-4000-8000-1234567890ab";
+pub const UNTIL: Duration = Duration::from_secs(20);
+const TASK: &str = "UPID:pve1:0001A2B3:0012D687:69270A10:qmstop:100:monitor@pve!quota:";
 const CONFIG: &str = "/nodes/pve1/qemu/100/config";
 
-fn cluster(addresses: &[&str]) -> Cluster {
+pub fn cluster(addresses: &[&str]) -> Cluster {
     Cluster {
         api: addresses.iter().map(|name| format!("https://{name}:8006")).collect(),
         token_id: "netquota@pve!quota".into(),
@@ -49,12 +52,13 @@ fn a_get_has_the_token_and_its_query() {
 
 #[test]
 fn a_change_has_a_form() {
-    let host = Wire::default().says(200, "{\"data\":null}").says(200, "{\"data\":\"UPID:pve1:1\"}");
+    let host = Wire::default().says(200, "{\"data\":null}").says(200, &json!({"data": TASK}).to_string());
     let cluster = cluster(&["a"]);
     let form = [("net0".to_owned(), "virtio=BC:24,trunks=1;2".to_owned()), ("digest".to_owned(), "a+b".to_owned())];
     cluster.put(&host, CONFIG, &form, UNTIL).unwrap();
-    let task: String = cluster.post(&host, "/nodes/pve1/qemu/100/status/stop", &[], UNTIL).unwrap();
-    assert_eq!(task, "UPID:pve1:1");
+    let guest = Id { kind: guest::Kind::Qemu, vmid: 100 };
+    let task = cluster.power(&host, guest, "pve1", Order::Stop, UNTIL).unwrap();
+    assert_eq!(task, TASK);
     let requests = host.requests();
     assert_eq!((requests[0].method, requests[1].method), ("PUT", "POST"));
     assert_eq!(requests[0].url, format!("https://a:8006/api2/json{CONFIG}"));
@@ -145,7 +149,7 @@ fn every_address_that_was_silent_is_named() {
         failure.text,
         "GET /version: https://a:8006, https://c:8006: connection refused; https://b:8006: timed out after 10.0 s"
     );
-    assert_eq!((failure.cause, failure.kind), (Cause::Unknown, Kind::Other));
+    assert_eq!((failure.cause, failure.kind), (Cause::Unknown, Kind::Unanswered));
     assert_eq!(asked(&host), ["a", "b", "c"]);
 }
 
@@ -156,10 +160,24 @@ fn nothing_is_asked_when_the_time_is_over() {
     let second = Duration::from_secs(1);
     let failure = cluster.get::<Value>(&host, "/version", &[], second).unwrap_err();
     assert_eq!(failure.text, "GET /version: https://a:8006: connection refused");
-    assert_eq!(host.requests()[0].timeout, second);
+    assert_eq!(host.requests()[0].timeout, second / 2, "its half, which leaves the other half to the next");
     let failure = cluster.get::<Value>(&host, "/version", &[], second).unwrap_err();
     assert_eq!((failure.text.as_str(), failure.cause), ("GET /version: no time left in this run", Cause::Later));
     assert_eq!(host.requests().len(), 1);
+}
+
+/// Each request takes a second.
+#[test]
+fn a_read_shares_its_time_among_the_addresses_that_are_left() {
+    let refused = |host: Wire| host.fails("connection refused", Reached::No);
+    let timeouts = |host: &Wire| host.requests().iter().map(|request| request.timeout.as_secs()).collect::<Vec<_>>();
+    let until = Duration::from_secs(12);
+    let host = refused(refused(refused(Wire::default())));
+    assert!(cluster(&["a", "b", "c"]).get::<Value>(&host, "/version", &[], until).is_err());
+    assert_eq!(timeouts(&host), [4, 5, 10], "thirds, halves, then all of it as far as patience goes");
+    let host = refused(refused(Wire::default()));
+    assert!(cluster(&["a", "b"]).put(&host, CONFIG, &[], until).is_err());
+    assert_eq!(timeouts(&host), [12, 11], "what changes something must not be left for want of time");
 }
 
 #[test]
@@ -167,7 +185,7 @@ fn names_of_answers_cannot_lead_to_another_call() {
     let host = Wire::default();
     for name in ["", ".", "..", "a/../b", "a?x", "a#x", "a%2f", "a b", "a\\b", "é", "a\n"] {
         let path = format!("/nodes/{name}/qemu/100/status/stop");
-        let failure = cluster(&["a"]).post::<Value>(&host, &path, &[], UNTIL).unwrap_err();
+        let failure = cluster(&["a"]).get::<Value>(&host, &path, &[], UNTIL).unwrap_err();
         assert_eq!(failure.cause, Cause::Wrong, "{name:?}");
         assert!(failure.text.ends_with(": the path is not valid") && !failure.text.contains('\n'), "{}", failure.text);
     }

@@ -21,7 +21,12 @@ pub struct Wire {
 impl Wire {
     /// With one more answer.
     pub fn says(self, status: u16, body: &str) -> Self {
-        self.then(Ok(Response { status, headers: Vec::new(), body: body.as_bytes().to_vec() }))
+        self.says_bytes(status, body.as_bytes().to_vec())
+    }
+
+    /// With one more answer, which need not be text.
+    pub fn says_bytes(self, status: u16, body: Vec<u8>) -> Self {
+        self.then(Ok(Response { status, headers: Vec::new(), body }))
     }
 
     /// With one more call that has no answer.

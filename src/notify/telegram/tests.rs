@@ -248,7 +248,13 @@ fn shown(html: &str) -> Result<String, String> {
 fn packed(name: &str) -> Vec<Message> {
     let title = clean(name, 64);
     let body = vec![format!("used by {title}"), clean(name, 20_000)];
-    let item = |key: &str| Item { key: key.into(), at: Instant::default(), title: title.clone(), body: body.clone() };
+    let item = |key: &str| Item {
+        key: key.into(),
+        at: Instant::default(),
+        title: title.clone(),
+        body: body.clone(),
+        many: None,
+    };
     let items = [item("a"), item("b"), item("c"), item("d")];
     pack("hk-1 <1.2.3.4>", &items, &|n| format!("and {n} more"), telegram().limit(), 3)
 }

@@ -14,7 +14,11 @@ const UNTIL: Duration = Duration::from_secs(50);
 const GB: u64 = 1 << 30;
 
 fn account(vendor: &Vendor) -> Arc<Account> {
-    Arc::clone(&account::load(vendor, None, "huawei").unwrap_or_else(|error| panic!("{error}")).candidates[0].account)
+    let found = account::load(vendor, None, "huawei").unwrap_or_else(|error| panic!("{error}"));
+    match &found.candidates[0].account {
+        crate::api::Account::Huawei(account) => Arc::clone(account),
+        crate::api::Account::Pve(_) => panic!("another vendor"),
+    }
 }
 
 fn instances(vendor: &Vendor) -> Listing<Instance> {

@@ -63,7 +63,7 @@ fn every_known_text_has_its_kind() {
         ),
         (
             "RRD error: opening '/var/lib/rrdcached/db/pve-vm-9.0/100': No such file or directory",
-            K::Other,
+            K::NoHistory,
             C::Wrong,
             "it is too new to have a history",
         ),

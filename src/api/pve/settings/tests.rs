@@ -155,7 +155,7 @@ fn whom_to_trust() {
     assert_eq!(
         warnings,
         [
-            "source.pve.tls: certificates are not checked, so whoever is in between can take the token: set ca_file instead"
+            "source.pve.tls: insecure: certificates are not checked, so whoever is in between can take the token: set ca_file instead"
         ]
     );
     let no_certificate = "it holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)";

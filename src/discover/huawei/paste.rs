@@ -6,14 +6,14 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::super::toml::{Keys, key, quoted, slug};
 use super::survey::{Seen, Survey};
 use crate::api::huawei::inventory::{Holds, Instance, Standing};
 use crate::quota::instant::Instant;
 use crate::quota::text::clean;
 
-/// Characters of a name at the most, in texts and comments, and in keys.
+/// Characters of a name at the most, in texts and comments.
 const NAME: usize = 60;
-const KEY: usize = 32;
 
 /// Some packages that one quota watches, and the servers that it stops.
 struct Watch<'a> {
@@ -32,10 +32,6 @@ struct Stop<'a> {
     server: &'a str,
     region: &'a str,
 }
-
-/// Keys that are taken.
-#[derive(Default)]
-struct Keys(BTreeSet<String>);
 
 /// The lines; none when there is nothing to watch.
 pub fn paste(survey: &Survey<'_>, source: &str, now: Instant) -> Option<String> {
@@ -134,10 +130,10 @@ fn remark(survey: &Survey<'_>, watch: &Watch<'_>, id: &str) -> String {
 fn written(survey: &Survey<'_>) -> String {
     let mut text = String::new();
     let mut kept = Vec::new();
-    for (key, value) in &survey.access.written {
+    for (key, value) in survey.access.written {
         let line = format!("{key} = {value}\n");
         // Of a table with a head of its own there is no value in one piece.
-        if value.contains("(redacted)") || line.parse::<toml::Table>().is_err() {
+        if value.contains("(redacted)") || line.parse::<::toml::Table>().is_err() {
             kept.push(key.as_str());
         } else {
             text += &line;
@@ -187,34 +183,4 @@ fn action_table(watch: &Watch<'_>, stop: &Stop<'_>, source: &str, survey: &Surve
         text += "# it could not be looked at, which needs the permission ecs:cloudServers:get\n";
     }
     text
-}
-
-impl Keys {
-    /// The key, or the first free one made from it.
-    fn take(&mut self, wanted: &str) -> String {
-        let numbered = (2..).map(|number| format!("{wanted}-{number}"));
-        let free = std::iter::once(wanted.to_owned()).chain(numbered).find(|key| !self.0.contains(key));
-        let key = free.unwrap_or_default();
-        self.0.insert(key.clone());
-        key
-    }
-}
-
-/// A name as a plain key: letters, digits and single dashes; `or` where nothing is left of it.
-fn slug(name: &str, or: &str) -> String {
-    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let slug: String = words.collect::<Vec<_>>().join("-").chars().take(KEY).collect();
-    let slug = slug.trim_matches('-');
-    if slug.is_empty() { or.to_owned() } else { slug.to_owned() }
-}
-
-/// A key as TOML writes it.
-fn key(name: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-    if !name.is_empty() && name.chars().all(is_plain) { name.to_owned() } else { quoted(name) }
-}
-
-/// A text as a TOML string in one line. JSON's escapes are TOML's, too, but JSON allows DEL as it is.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }

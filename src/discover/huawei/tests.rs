@@ -1,7 +1,10 @@
 //! What is shown and proposed of an account.
 
+use super::super::run;
 use super::*;
-use crate::config::{self, secret::Need};
+use crate::config::{self, account, secret::Need};
+use crate::error::Exit;
+use crate::log::Log;
 use crate::testing::vendor::{AK, Vendor};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -218,8 +221,8 @@ fn only_the_source_itself_has_to_be_right() {
     let file = "/etc/netquota/config.toml";
     for (text, wanted, error) in [
         (two.as_str(), "huawei", "which source of kind huawei? One of hw, hw2".to_owned()),
-        (&two, "hv2", "there is no source \"hv2\" of kind huawei; did you mean \"hw2\"?".into()),
-        (&one, "nic", "there is no source \"nic\" of kind huawei; nearest are hw, huawei".into()),
+        (&two, "hv2", "there is no source \"hv2\" of kind huawei or pve; did you mean \"hw2\"?".into()),
+        (&one, "nic", "there is no source \"nic\" of kind huawei or pve; nearest are hw, pve, huawei".into()),
         (
             &two,
             "hw2",

@@ -3,18 +3,29 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::super::share;
+use crate::api;
 use crate::api::huawei::ecs::Server;
 use crate::api::huawei::inventory::{Holds, Instance, Listed, Listing};
 use crate::api::huawei::{Account, Cause, Failure};
-use crate::config::account::{Candidate, Found};
+use crate::config::account::Found;
 use crate::error::{Error, Exit, Result};
 use crate::host::Host;
 use crate::quota::text::clean;
 
+/// An access to the vendor.
+#[derive(Clone, Copy)]
+pub struct Access<'a> {
+    /// The account.
+    pub account: &'a Account,
+    /// The keys of its table with their values as TOML, secrets redacted.
+    pub written: &'a [(String, String)],
+}
+
 /// What there is, as far as the key may see it.
 pub struct Survey<'a> {
     /// The access it was seen with.
-    pub access: &'a Candidate,
+    pub access: Access<'a>,
     /// Whether the account may belong to another site nevertheless.
     pub site_is_a_guess: bool,
     /// The instances.
@@ -51,7 +62,7 @@ impl<'a> Survey<'a> {
     /// Asks, each part for as long as leaves some time to the others.
     pub fn take(host: &dyn Host, found: &'a Found) -> Result<Self> {
         let until = host.elapsed() + found.deadline;
-        let (access, listing) = packages(host, &found.candidates, share(host, until))?;
+        let (access, listing) = packages(host, &accesses(found), share(host, until))?;
         let cause = listing.failure.as_ref().map(|failure| failure.cause);
         let mut survey = Self {
             access,
@@ -103,7 +114,7 @@ impl<'a> Survey<'a> {
     }
 
     fn look_for_instances(&mut self, host: &dyn Host, until: Duration) {
-        let account = &self.access.account;
+        let account = self.access.account;
         match account.domain_id(host, share(host, until)) {
             Ok(domain) => {
                 let listing = account.instances(host, &domain, share(host, until));
@@ -121,7 +132,7 @@ impl<'a> Survey<'a> {
             if self.servers.contains_key(id) {
                 continue;
             }
-            let seen = look(&self.access.account, host, instance, id, until).unwrap_or_else(|failure| {
+            let seen = look(self.access.account, host, instance, id, until).unwrap_or_else(|failure| {
                 match failed.iter_mut().find(|(known, ..)| known.cause == failure.cause) {
                     Some((_, _, more)) => *more += 1,
                     None => failed.push((failure, id.clone(), 0)),
@@ -137,25 +148,24 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// Half of the time that is left, so that what hangs leaves some to the rest.
-fn share(host: &dyn Host, until: Duration) -> Duration {
-    let now = host.elapsed();
-    now + until.saturating_sub(now) / 2
+fn accesses(found: &Found) -> Vec<Access<'_>> {
+    let candidates = found.candidates.iter();
+    let own = candidates.filter_map(|candidate| match &candidate.account {
+        api::Account::Huawei(account) => Some(Access { account, written: &candidate.written }),
+        api::Account::Pve(_) => None,
+    });
+    own.collect()
 }
 
 /// The packages, and the access they were listed with: the first one whose site is the account's, else the first.
-fn packages<'a>(
-    host: &dyn Host,
-    candidates: &'a [Candidate],
-    until: Duration,
-) -> Result<(&'a Candidate, Listing<Listed>)> {
+fn packages<'a>(host: &dyn Host, accesses: &[Access<'a>], until: Duration) -> Result<(Access<'a>, Listing<Listed>)> {
     let mut first = None;
-    for candidate in candidates {
-        let listing = candidate.account.listed_packages(host, until);
+    for access in accesses {
+        let listing = access.account.listed_packages(host, until);
         if !listing.failure.as_ref().is_some_and(|failure| failure.cause == Cause::OtherSite) {
-            return Ok((candidate, listing));
+            return Ok((*access, listing));
         }
-        first.get_or_insert((candidate, listing));
+        first.get_or_insert((*access, listing));
     }
     first.ok_or_else(|| Error::failed("there is no access to ask with"))
 }

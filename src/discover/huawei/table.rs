@@ -1,7 +1,6 @@
 //! The tables: servers, and packages. Ids are never cut or broken, since they are there to be copied.
 
-use comfy_table::Table;
-
+use super::super::{NOTHING, known, table};
 use super::survey::{Seen, Survey};
 use crate::api::huawei::inventory::{Holds, Instance, Listed, Standing};
 use crate::quota::bytes::{Round, Unit, UnitBase};
@@ -10,8 +9,6 @@ use crate::quota::text::clean;
 
 /// Columns of a name at the most.
 const NAME: usize = 32;
-/// For what is not known.
-const NOTHING: &str = "-";
 
 /// The tables and remarks that there is something to say in.
 pub fn tables(survey: &Survey<'_>, now: Instant) -> Vec<String> {
@@ -76,10 +73,6 @@ fn packages(survey: &Survey<'_>, now: Instant) -> Vec<[String; 6]> {
     listed.into_iter().map(row).chain(unlisted).collect()
 }
 
-fn known(text: &str) -> String {
-    if text.is_empty() { NOTHING.into() } else { text.to_owned() }
-}
-
 fn left(holds: &Holds) -> String {
     let unit = Unit::giga(UnitBase::Binary);
     match holds {
@@ -107,16 +100,4 @@ fn standing(listed: &Listed, now: Instant) -> &'static str {
         Standing::UsedUp => "used up",
         Standing::Unknown => NOTHING,
     }
-}
-
-/// None without rows.
-fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> Option<String> {
-    if rows.is_empty() {
-        return None;
-    }
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(head);
-    table.add_rows(rows);
-    Some(table.lines().map(|line| format!("{}\n", line.trim_end())).collect())
 }

@@ -1,0 +1,274 @@
+//! What is told of a run, its sources and its state rather than of a quota.
+
+use super::NAME;
+use crate::quota::duration::Language;
+use crate::quota::instant::Instant;
+use crate::quota::state::{Claim, Held};
+use crate::quota::text::{Item, clean};
+
+/// What is told of the run itself, rather than of a quota.
+pub struct Notice {
+    /// What it is about.
+    pub key: String,
+    /// English title and body.
+    pub en: (String, String),
+    /// The same in Chinese.
+    pub zh: (String, String),
+}
+
+/// For whom something was done.
+fn claimant(held: &Held) -> String {
+    let shown = |claim: &Claim| format!("{} [{}]", clean(&claim.subject, NAME), clean(&claim.quota, NAME));
+    held.claims.first().map(shown).unwrap_or_default()
+}
+
+impl Notice {
+    /// As an item of a language.
+    pub fn item(self, language: Language, now: Instant) -> Item {
+        let (title, body) = match language {
+            Language::En => self.en,
+            Language::Zh => self.zh,
+        };
+        Item { key: self.key, at: now, title, body: vec![body], many: None }
+    }
+
+    /// The title in English, for the lines on standard error.
+    pub fn text(&self) -> &str {
+        self.en.0.trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
+    }
+
+    /// A source or one of its subjects without a good figure for long.
+    pub fn missing(source: &str, what: &str, since: &str, why: &str) -> Self {
+        let (what, why) = (clean(what, NAME * 2), clean(why, 300));
+        Self {
+            key: format!("health/{source}/{what}"),
+            en: (format!("❓ {what}: no figure since {since}"), format!("Nothing is metered there meanwhile. {why}")),
+            zh: (format!("❓ {what}：自 {since} 起没有读数"), format!("期间无法计量。{why}")),
+        }
+    }
+
+    /// It is well again.
+    pub fn well(source: &str, what: &str) -> Self {
+        let what = clean(what, NAME * 2);
+        Self {
+            key: format!("health/{source}/{what}"),
+            en: (format!("✅ {what}: figures are back"), "Metering goes on.".into()),
+            zh: (format!("✅ {what}：读数已恢复"), "继续计量。".into()),
+        }
+    }
+
+    /// A counter that fell without a restart.
+    pub fn fell(source: &str, subject: &str, narrow: bool) -> Self {
+        let name = clean(subject, NAME);
+        let (en, zh) = match narrow {
+            true => (
+                "It was counted from zero. The driver may wrap at 32 bits; then usage is higher than shown: compare with the provider and calibrate.",
+                "已从零起计。驱动计数器可能在 32 位处回绕，实际用量会高于显示值：请与服务商核对并校准。",
+            ),
+            false => (
+                "It was counted from zero: the driver was reset, or something wrote to it.",
+                "已从零起计：驱动可能被重置。",
+            ),
+        };
+        Self {
+            key: format!("fell/{source}/{subject}"),
+            en: (format!("❓ {name}: its counter fell without a restart"), en.into()),
+            zh: (format!("❓ {name}：计数器未重启却变小"), zh.into()),
+        }
+    }
+
+    /// More bytes than the link can carry.
+    pub fn implausible(source: &str, subject: &str, bytes: u64) -> Self {
+        let name = clean(subject, NAME);
+        Self {
+            key: format!("implausible/{source}/{subject}"),
+            en: (
+                format!("❓ {name}: {bytes} bytes at once are more than the link can carry"),
+                "They are counted, but no action is based on them.".into(),
+            ),
+            zh: (
+                format!("❓ {name}：一次增加 {bytes} 字节，超过链路能力"),
+                "已计入用量，但不会据此执行任何操作。".into(),
+            ),
+        }
+    }
+
+    /// A renewed package has another id.
+    pub fn renewed(source: &str, subject: &str, id: &str) -> Self {
+        let (name, id) = (clean(subject, NAME), clean(id, NAME));
+        Self {
+            key: format!("renewed/{source}/{subject}"),
+            en: (
+                format!("ℹ️ {name}: the provider now answers with id {id}"),
+                "It is the renewed package and stays the same subject; its new id may be put into the configuration."
+                    .into(),
+            ),
+            zh: (
+                format!("ℹ️ {name}：服务商现返回 ID {id}"),
+                "这是续订后的流量包，仍按同一对象计量；可在配置中改用新 ID。".into(),
+            ),
+        }
+    }
+
+    /// A package has another id in the middle of a period.
+    pub fn another_id(source: &str, subject: &str, id: &str) -> Self {
+        let (name, id) = (clean(subject, NAME), clean(id, NAME));
+        Self {
+            key: format!("renewed/{source}/{subject}"),
+            en: (
+                format!("❓ {name}: the provider now answers with id {id}, in the middle of a period"),
+                "No action is based on it until the next period, or until that id is in the configuration.".into(),
+            ),
+            zh: (
+                format!("❓ {name}：服务商在周期中途改为返回 ID {id}"),
+                "在下一周期开始或将该 ID 写入配置之前，不会据此执行任何操作。".into(),
+            ),
+        }
+    }
+
+    /// A package whose new period has not come.
+    pub fn awaiting(source: &str, what: &str, since: &str) -> Self {
+        let what = clean(what, NAME * 2);
+        Self {
+            key: format!("health/{source}/{what}"),
+            en: (
+                format!("⏳ {what}: awaits renewal since {since}"),
+                "No figure of a new period has come. Nothing is told or done for it meanwhile; unless it is renewed, traffic is charged by use.".into(),
+            ),
+            zh: (
+                format!("⏳ {what}：自 {since} 起等待续订"),
+                "尚无新周期的读数，期间不会告警，也不会执行操作；如未续订，流量将按量计费。".into(),
+            ),
+        }
+    }
+
+    /// What was done is undone.
+    pub fn lifted(thing: &str, held: &Held) -> Self {
+        let (name, thing) = (claimant(held), clean(thing, NAME * 2));
+        Self {
+            key: format!("lift/{thing}"),
+            en: (format!("🔌 {name}: {thing} is on again"), "What it was stopped for is over.".into()),
+            zh: (format!("🔌 {name}：{thing} 已开机"), "停机原因已解除。".into()),
+        }
+    }
+
+    /// What was done could not be undone.
+    pub fn not_lifted(thing: &str, held: &Held, why: &str) -> Self {
+        let (name, thing, why) = (claimant(held), clean(thing, NAME * 2), clean(why, 300));
+        Self {
+            key: format!("lift/{thing}"),
+            en: (
+                format!("❌ {name}: {thing} could not be started again"),
+                format!("{why}. It is tried again on each run."),
+            ),
+            zh: (format!("❌ {name}：{thing} 未能重新开机"), format!("{why}。每次运行都会重试。")),
+        }
+    }
+
+    /// What was done is left as it is: nothing that is configured undoes it any more.
+    pub fn forsaken(thing: &str, held: &Held) -> Self {
+        let (name, thing, action) = (claimant(held), clean(thing, NAME * 2), clean(&held.action, NAME));
+        Self {
+            key: format!("lift/{thing}"),
+            en: (
+                format!("❗ {name}: {thing} is not started again"),
+                format!(
+                    "Action {action}, which has stopped it, is not configured to do so any more: please look after it."
+                ),
+            ),
+            zh: (
+                format!("❗ {name}：{thing} 不会自动开机"),
+                format!("停止它的操作 {action} 已不再配置为自动开机，请人工处理。"),
+            ),
+        }
+    }
+
+    /// Guests that stay held, since their source is no cluster any more.
+    pub fn orphans(source: &str, text: &str) -> Self {
+        Self {
+            key: format!("hold/{source}"),
+            en: ("❗ Guests stay held".into(), clean(text, 600)),
+            zh: ("❗ 客户机的限制无法解除".into(), clean(text, 600)),
+        }
+    }
+
+    /// The clock jumped.
+    pub fn clock_jumped(wall: &str, last: &str) -> Self {
+        Self {
+            key: "clock".into(),
+            en: (
+                format!("🕰 The clock jumped to {wall}"),
+                format!(
+                    "The last run was at {last}. No period changes until a server's clock agrees or it has held for an hour."
+                ),
+            ),
+            zh: (
+                format!("🕰 系统时钟跳变至 {wall}"),
+                format!("上次运行于 {last}。在服务器时间吻合或持续一小时之前，周期不会变化。"),
+            ),
+        }
+    }
+
+    /// A jumped clock is believed now.
+    pub fn clock_believed(wall: &str) -> Self {
+        Self {
+            key: "clock".into(),
+            en: (format!("🕰 The clock is believed again: {wall}"), "Periods go by it from now on.".into()),
+            zh: (format!("🕰 系统时钟已确认：{wall}"), "此后按此时间划分周期。".into()),
+        }
+    }
+
+    /// The state was broken.
+    pub fn broken_state(aside: &str, from_previous: bool, undone: bool) -> Self {
+        let (en, zh) = match from_previous {
+            true => ("It goes on from the run before.", "已从上一次运行的状态继续。"),
+            false => (
+                "There is no earlier one: usage starts anew with this run. Calibrate it.",
+                "没有更早的状态：用量自本次运行重新计算，请校准。",
+            ),
+        };
+        // What was stopped since the run before is not remembered.
+        let (after_en, after_zh) = match undone {
+            true => (
+                " What was stopped, limited or disconnected since may have to be put back by hand.",
+                "此后停止、限速或断网的对象可能需要人工恢复。",
+            ),
+            false => ("", ""),
+        };
+        Self {
+            key: "state".into(),
+            en: (
+                format!("❗ The state was broken ({aside})"),
+                format!(
+                    "{en} No action is taken in this run, and tiers reached now count as passed for this period.{after_en}"
+                ),
+            ),
+            zh: (
+                format!("❗ 状态文件已损坏（{aside}）"),
+                format!("{zh} 本次运行不执行任何操作，当前已达到的阈值在本周期内视为已处理。{after_zh}"),
+            ),
+        }
+    }
+
+    /// A chat has a new id.
+    pub fn moved(notifier: &str, from: &str, to: &str) -> Self {
+        let notifier = clean(notifier, NAME);
+        Self {
+            key: format!("moved/{notifier}"),
+            en: (
+                format!("ℹ️ The chat of notifier {notifier} has a new id"),
+                format!("Please change chat = {from} to {to} in the configuration."),
+            ),
+            zh: (format!("ℹ️ 通知渠道 {notifier} 的会话 ID 已变更"), format!("请在配置中将 chat = {from} 改为 {to}。")),
+        }
+    }
+
+    /// A message to see whether messages arrive.
+    pub fn test() -> Self {
+        Self {
+            key: "test".into(),
+            en: ("🔔 Test message".into(), "Messages of netquota arrive here.".into()),
+            zh: ("🔔 测试消息".into(), "netquota 的消息会发送到这里。".into()),
+        }
+    }
+}
