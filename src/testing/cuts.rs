@@ -50,12 +50,25 @@ fn a_killed_run_loses_and_repeats_nothing() {
                 let place = format!("{}, cut {side:?} effect {} ({effect:?})", scenario.name, index + 1);
                 let play = scenario.play(Some((index + 1, side)), false);
                 assert!(play.cut, "{place}: the fuse did not blow");
+                play.check_cluster(&place);
                 check_bytes(&place, &whole, &play);
                 check_messages(&place, &whole, &play, *effect, side);
                 check_commands(&place, &whole, &play, *effect);
             }
         }
     }
+}
+
+/// Bytes that moved in all, here and in the cluster.
+fn moved(play: &Play) -> u64 {
+    let inner = play.world.inner();
+    inner.moved + inner.cluster.flowed_in_all()
+}
+
+/// Whether what counts does not go down with the machine: the provider's account, or another host.
+fn counts_elsewhere(play: &Play) -> bool {
+    let inner = play.world.inner();
+    !inner.cloud.packages.is_empty() || !inner.cluster.guests.is_empty()
 }
 
 fn clock_jumps(play: &Play) -> bool {
@@ -65,7 +78,7 @@ fn clock_jumps(play: &Play) -> bool {
 /// The run after a cut is one more run: where the clock is in doubt it may be believed a run earlier, and what is split
 /// by time is then split otherwise. Elsewhere the figures are the same to the byte.
 fn check_bytes(place: &str, whole: &Play, play: &Play) {
-    let moved = play.world.inner().moved;
+    let moved = moved(play);
     if clock_jumps(whole) {
         assert!(play.used().values().all(|used| *used <= moved), "{place}: more than moved");
     } else {
@@ -125,18 +138,18 @@ fn a_machine_that_loses_power_goes_on_where_it_was() {
                 let place = format!("{}, power lost {side:?} effect {index}", scenario.name);
                 let play = scenario.play(Some((index, side)), true);
                 assert!(play.cut, "{place}: the fuse did not blow");
+                play.check_cluster(&place);
                 assert!(play.world.state().is_some() || whole.world.state().is_none(), "{place}: no state is left");
                 for (argv, count) in commands(&play) {
                     let before = commands(&whole).get(&argv).copied().unwrap_or(0);
                     let allowed = before.max(1) + usize::from(stops_itself(&place));
                     assert!(count <= allowed, "{place}: {argv:?} run {count} times instead of {before}");
                 }
-                if !play.world.inner().cloud.packages.is_empty() {
-                    // The provider's account does not go down with the machine.
+                if counts_elsewhere(&play) {
                     assert_eq!(play.used(), whole.used(), "{place}");
                     continue;
                 }
-                let moved = play.world.inner().moved;
+                let moved = moved(&play);
                 for (name, used) in play.used() {
                     assert!(used <= moved, "{place}: {name} counts {used} of {moved} that moved in all");
                 }

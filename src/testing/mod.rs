@@ -2,9 +2,12 @@
 //! random years, and the shape of the source itself.
 
 mod cloud;
+mod cluster;
 mod cuts;
+mod guest_config;
 mod random;
 mod random_cloud;
+mod random_cluster;
 mod scenario;
 mod sim;
 mod tidy;

@@ -241,7 +241,7 @@ impl Year {
             self.place
         );
         assert!(ledger.certain(Count::Out) <= ledger.used(Count::Out), "{}", self.place);
-        self.books.ledger = Some(ledger);
+        self.books.ledger = Some(*ledger);
     }
 
     /// The machine went down: it comes up again some hours later.

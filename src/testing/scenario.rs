@@ -3,7 +3,7 @@
 //! | line | does |
 //! |---|---|
 //! | `config` … `end` | the configuration from now on; without it, five lines with Telegram |
-//! | `at TIME` | sets the clock at the start of a scenario |
+//! | `at TIME` | sets all clocks at the start of a scenario, before there is any guest |
 //! | `+ TIME` | time passes |
 //! | `out BYTES [NIC]`, `in BYTES [NIC]` | traffic |
 //! | `run` | one checking run |
@@ -15,6 +15,7 @@
 //! | `package ID LEFT TOTAL START END [NEW-ID]` | a traffic package, in GB, from and until a time |
 //! | `bss up/says STATUS BODY` | billing |
 //! | `server on/off/done/slow/lost/down/refused/failing` | the server, and how orders to it go |
+//! | `pve …` | the Proxmox VE cluster: see `cluster/words.rs` |
 //! | `calibrate QUOTA SUBJECT USED [at TIME]` | the operator's hand |
 //! | `disk full/free`, `state broken/missing/none` | the state's fate |
 //! | `figures` | what is metered |
@@ -59,15 +60,12 @@ fn folder() -> PathBuf {
 }
 
 /// All scenarios, by name.
-#[allow(clippy::disallowed_methods, reason = "a test reads its own files")]
 pub fn all() -> Vec<Scenario> {
     let mut scenarios = Vec::new();
     for entry in std::fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "txt") {
-            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let lines = std::fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
-            scenarios.push(Scenario { name, lines });
+            scenarios.push(Scenario::read(&path));
         }
     }
     scenarios.sort_by(|a, b| a.name.cmp(&b.name));
@@ -85,6 +83,14 @@ pub struct Play {
 }
 
 impl Scenario {
+    /// The scenario in a file.
+    #[allow(clippy::disallowed_methods, reason = "a test reads its own files")]
+    pub fn read(path: &Path) -> Self {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let lines = std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect();
+        Self { name, lines }
+    }
+
     /// Plays it from the start, with the fuse set, if any; `reboots`: a cut takes the whole machine down.
     pub fn play(&self, fuse: Option<(usize, Side)>, reboots: bool) -> Play {
         let world = World::new(Instant::parse("2026-01-01T00:00:00Z").unwrap());
@@ -109,7 +115,8 @@ impl Play {
     fn line(&mut self, line: &str) -> Option<()> {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb {
-            "at" | "clock" => self.world.inner().now = Instant::parse(rest)?,
+            "at" => self.at(Instant::parse(rest)?),
+            "clock" => self.world.inner().now = Instant::parse(rest)?,
             "+" => self.world.pass(duration::parse(rest).ok()?),
             "out" | "in" => self.traffic(verb, rest)?,
             "run" => self.run(),
@@ -122,6 +129,7 @@ impl Play {
             "package" => self.package(rest)?,
             "bss" => self.world.inner().cloud.says = bss(rest)?,
             "server" => self.server(rest)?,
+            "pve" => self.pve(rest)?,
             "calibrate" => self.calibrate(rest)?,
             "disk" => self.world.inner().full = rest == "full",
             "state" => self.state(rest)?,
@@ -196,6 +204,18 @@ impl Play {
             "off" => cloud.server = "SHUTOFF",
             word => cloud.orders = Orders::named(word)?,
         }
+        Some(())
+    }
+
+    fn at(&self, at: Instant) {
+        let mut inner = self.world.inner();
+        (inner.now, inner.cluster.now) = (at, at);
+    }
+
+    fn pve(&self, rest: &str) -> Option<()> {
+        let mut inner = self.world.inner();
+        let lines = inner.cluster.line(rest)?;
+        inner.transcript.extend(lines);
         Some(())
     }
 
@@ -276,6 +296,14 @@ impl Play {
         }
     }
 
+    /// Nothing was done to a guest that should not have been, and those that are not held are as they were.
+    pub fn check_cluster(&self, place: &str) {
+        let inner = self.world.inner();
+        for judged in [inner.cluster.tightened_only(), inner.cluster.untouched()] {
+            judged.unwrap_or_else(|why| panic!("{place}: {why}"));
+        }
+    }
+
     /// What every quota says of every subject.
     pub fn used(&self) -> BTreeMap<String, u64> {
         self.world.state().map(|state| used(&self.config, &state)).unwrap_or_default()
@@ -327,6 +355,7 @@ fn scenarios_go_as_recorded() {
     let mut wrong = Vec::new();
     for scenario in all() {
         let play = scenario.play(None, false);
+        play.check_cluster(&scenario.name);
         let transcript = play.world.inner().transcript.join("\n") + "\n";
         assert!(!transcript.contains("secret-of-the"), "{}: a secret leaks", scenario.name);
         let golden = folder().join(format!("{}.out", scenario.name));

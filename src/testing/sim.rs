@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::cloud::Cloud;
+use super::cluster::Cluster;
 use crate::check::{self, Options, Report};
 use crate::config::secret::Need;
 use crate::config::{self, Config};
@@ -46,6 +47,8 @@ pub struct Inner {
     pub heard: bool,
     /// Huawei Cloud.
     pub cloud: Cloud,
+    /// A Proxmox VE cluster.
+    pub cluster: Cluster,
     /// How commands end, by program.
     pub commands: BTreeMap<String, Ending>,
     /// `state.json`.
@@ -138,6 +141,32 @@ pub enum Ended {
     Cut,
 }
 
+impl Inner {
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now.plus(time);
+        self.uptime += time;
+        self.cluster.pass(time);
+    }
+
+    /// Time passes within a run.
+    fn wait(&mut self, time: Duration) {
+        self.pass(time);
+        self.elapsed += time;
+    }
+
+    /// What the cluster does with a request, written down.
+    fn ask_cluster(&mut self, request: &Request) -> std::result::Result<Response, HttpError> {
+        let before = self.cluster.given.len();
+        let answer = self.cluster.answer(request);
+        for given in &self.cluster.given[before..] {
+            self.transcript.push(format!("  pve: {given}"));
+            self.ran.push(vec!["pve".into(), given.clone()]);
+        }
+        self.wait(self.cluster.took);
+        answer
+    }
+}
+
 impl World {
     /// One interface, nothing else.
     pub fn new(now: Instant) -> Self {
@@ -151,6 +180,7 @@ impl World {
             agrees: None,
             heard: false,
             cloud: Cloud::new(),
+            cluster: Cluster::new(now),
             commands: BTreeMap::new(),
             current: None,
             previous: None,
@@ -177,9 +207,7 @@ impl World {
 
     /// Lets time pass.
     pub fn pass(&self, time: Duration) {
-        let mut inner = self.inner();
-        inner.now = inner.now.plus(time);
-        inner.uptime += time;
+        self.inner().pass(time);
     }
 
     /// Moves bytes over an interface.
@@ -344,8 +372,7 @@ impl Host for World {
     }
 
     fn sleep(&self, time: Duration) {
-        self.pass(time);
-        self.inner().elapsed += time;
+        self.inner().wait(time);
     }
 
     fn bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -379,6 +406,12 @@ impl Host for World {
         if request.url.starts_with("https://api.telegram.org/bot") {
             return self.effect(Effect::Send, |inner| Self::answer(inner, request));
         }
+        if self.inner().cluster.is_asked(request) {
+            return match Cluster::is_order(request) {
+                true => self.effect(Effect::Command, |inner| inner.ask_cluster(request)),
+                false => self.inner().ask_cluster(request),
+            };
+        }
         assert!(request.url.contains(".myhuaweicloud.com/"), "nobody asks {}", request.url);
         if !Cloud::is_order(request) {
             return self.inner().cloud.answer(request);
@@ -406,9 +439,7 @@ impl Host for World {
                 Ending::Exit(code) => Ran::Exited { code: Some(code), output: "said so\n".into() },
                 Ending::Missing => Ran::NotStarted("no such file or directory".into()),
                 Ending::Hangs => {
-                    inner.now = inner.now.plus(command.timeout);
-                    inner.uptime += command.timeout;
-                    inner.elapsed += command.timeout;
+                    inner.wait(command.timeout);
                     Ran::TimedOut { output: "still at it\n".into() }
                 }
             }
