@@ -6,6 +6,7 @@
 mod choosing;
 mod cluster;
 mod counting;
+mod holding;
 mod lift;
 mod nics;
 mod power;
@@ -137,6 +138,10 @@ fn ages(value: &mut Value, by: time::Duration) {
                 && at.year() > 1970
             {
                 *text = (at - by).format(&Rfc3339).unwrap();
+            } else if let Ok(mut inner @ Value::Object(_)) = serde_json::from_str(text) {
+                // What a source remembers for itself.
+                ages(&mut inner, by);
+                *text = inner.to_string();
             }
         }
         Value::Array(values) => values.iter_mut().for_each(|value| ages(value, by)),

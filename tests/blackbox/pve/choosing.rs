@@ -72,6 +72,76 @@ fn exclude_takes_out() {
 }
 
 #[test]
+fn exclude_takes_out_by_vmid_and_by_name() {
+    assert_eq!(chosen("exclude = [\"101\", \"104\"]"), [100, 102, 103, 105]);
+    assert_eq!(chosen("exclude = [\"web\", \"db\"]"), [101, 102, 104, 105]);
+    assert_eq!(chosen("exclude = [\"we\", \"10\", \"1\"]"), [100, 101, 102, 103, 104, 105], "nothing by halves");
+    assert_eq!(chosen("guests = [100, 101]\nexclude = [\"mail\"]"), [100]);
+}
+
+#[test]
+fn a_guest_that_is_named_and_not_there_is_a_problem() {
+    for (named, told) in [("999", "999"), ("\"wbe\"", "wbe")] {
+        let pve = six();
+        let machine = machine(&format!("{}{QUOTA}guests = [100, {named}]\n", source(&pve)));
+        machine.check_exits(3).complains(told);
+        pve.guest(100).traffic(0, 70);
+        let status = checked(&machine, 3);
+        assert_eq!((rows(&status), used(&status, "q", "qemu/100")), (vec!["q/qemu/100".to_owned()], 70));
+        assert_eq!(status.count("problems"), 1);
+        assert!(status.0["problems"][0].to_string().contains(told), "{}", status.0["problems"]);
+        pve.vm(999, "wbe");
+        checked(&machine, 0);
+    }
+}
+
+#[test]
+fn a_period_may_begin_on_the_day_each_guest_was_made() {
+    let pve = Pve::start();
+    // 11 and 28 June 2024, at noon.
+    pve.vm(100, "web").created(1_718_107_200);
+    pve.vm(101, "mail").created(1_719_576_000);
+    let quota = "[quota.q]\nallowance = \"1 TB\"\nsince = \"creation\"\ntypes = [\"qemu\"]\n";
+    let machine = machine(&format!("timezone = \"UTC\"\n{}{quota}", source(&pve)));
+    machine.check_exits(0).quietly();
+    let calls = pve.count(Call::Config);
+    assert_eq!(calls, 2, "each is asked once");
+    pve.guest(100).traffic(0, 70);
+    let status = checked(&machine, 0);
+    assert_eq!(used(&status, "q", "qemu/100"), 70);
+    for (subject, day) in [("qemu/100", "-11T00:00:00"), ("qemu/101", "-28T00:00:00")] {
+        let period = &row(&status, "q", subject)["period"];
+        for edge in ["start", "end"] {
+            assert!(period[edge].as_str().is_some_and(|at| at.contains(day)), "{subject} {edge}: {period}");
+        }
+    }
+    later(&machine, &pve, 7_200);
+    machine.check_exits(0);
+    assert_eq!(pve.count(Call::Config), calls, "and never again");
+}
+
+#[test]
+fn a_container_has_no_creation_to_begin_with() {
+    let quota = |keys: &str| format!("[quota.q]\nallowance = \"1 TB\"\nsince = \"creation\"\n{keys}");
+    let pve = Pve::start();
+    pve.vm(100, "web");
+    pve.ct(101, "db");
+    for keys in ["types = [\"lxc\"]\n", "pool = true\n", "pool = true\ntypes = [\"qemu\"]\n", "period = \"day\"\n"] {
+        machine(&format!("{}{}", source(&pve), quota(keys))).run(&["config", "check"]).exits(2).complains("since");
+        machine(&format!("{}{}", source(&pve), quota(keys))).check_exits(2);
+    }
+    assert_eq!(pve.requests(), 0);
+    let machine = machine(&format!("{}{}", source(&pve), quota("")));
+    machine.check_exits(3).complains("lxc/101");
+    pve.guest(100).traffic(0, 70);
+    pve.guest(101).traffic(0, 70);
+    let status = checked(&machine, 3);
+    assert_eq!((rows(&status), used(&status, "q", "qemu/100")), (vec!["q/qemu/100".to_owned()], 70));
+    assert!(status.0["problems"].to_string().contains("lxc/101"));
+    assert!(!status.0["problems"].to_string().contains("qemu/100"));
+}
+
+#[test]
 fn tags_split_as_the_cluster_splits_them() {
     for text in ["prod", ";prod", "a;prod", "a,prod", "a, prod", "a prod", "a\tprod ;;b", "A;PROD;c"] {
         let pve = Pve::start();
@@ -254,4 +324,70 @@ fn netstat_without_the_privilege_is_told_and_the_other_quotas_go_on() {
     assert_eq!(row(&status, "wan", "qemu/100")["stale"], json!(true));
     pve.heal();
     assert_eq!(used(&checked(&machine, 0), "wan", "qemu/100"), 25);
+}
+
+#[test]
+fn nics_that_nobody_has_are_a_problem() {
+    for nic in ["net7", "vmbr9"] {
+        let pve = Pve::start();
+        pve.vm(100, "web");
+        let all = "[quota.all]\nallowance = \"1 TB\"\nperiod = \"never\"\n";
+        let machine = machine(&format!("{}{all}{QUOTA}nics = [{nic:?}]\n", source(&pve)));
+        machine.check_exits(3).complains(nic);
+        pve.guest(100).traffic(0, 70);
+        let status = checked(&machine, 3);
+        assert_eq!((status.count("problems"), used(&status, "all", "qemu/100")), (1, 70));
+        pve.guest(100).nic(if nic == "net7" { nic } else { "net1" }, "virtio=BC:24:11:00:00:02,bridge=vmbr9");
+        later(&machine, &pve, 7_200);
+        machine.check();
+        let status = checked(&machine, 0);
+        assert_eq!(status.count("problems"), 0, "{}", status.0["problems"]);
+    }
+}
+
+/// Bytes from VM 100 by each bridge.
+#[track_caller]
+fn by_bridge(machine: &Machine) -> (u64, u64) {
+    let status = checked(machine, 0);
+    (used(&status, "lan", "qemu/100"), used(&status, "wan", "qemu/100"))
+}
+
+#[test]
+fn what_flowed_over_a_bridge_stays_with_it() {
+    let pve = Pve::start();
+    pve.vm(100, "web").nic("net1", NIC1).too_new();
+    let wan = "[quota.wan]\nallowance = \"1 TB\"\nperiod = \"never\"\nnics = [\"vmbr1\"]\n";
+    let machine = watching(&pve, &format!("{wan}{}", wan.replace("quota.wan", "quota.lan").replace("vmbr1", "vmbr0")));
+    pve.guest(100).traffic(0, 3).traffic_on("net1", 0, 1_000);
+    assert_eq!(by_bridge(&machine), (3, 1_000));
+    pve.guest(100).nic("net1", &NIC1.replace("vmbr1", "vmbr0"));
+    later(&machine, &pve, 10_800);
+    assert_eq!(by_bridge(&machine), (3, 1_000), "what it has used meanwhile is nothing");
+    pve.guest(100).traffic(0, 4).traffic_on("net1", 0, 50);
+    assert_eq!(by_bridge(&machine), (57, 1_000));
+    pve.guest(100).nic("net1", NIC1);
+    later(&machine, &pve, 10_800);
+    assert_eq!(by_bridge(&machine), (57, 1_000), "nothing is doubled");
+    pve.guest(100).traffic(0, 5).traffic_on("net1", 0, 600);
+    assert_eq!(by_bridge(&machine), (62, 1_600));
+    assert_eq!(by_bridge(&machine), (62, 1_600));
+}
+
+#[test]
+fn what_flows_while_a_bridge_is_changed_counts_once() {
+    let pve = Pve::start();
+    pve.vm(100, "web").nic("net1", NIC1).too_new();
+    let wan = "[quota.wan]\nallowance = \"1 TB\"\nperiod = \"never\"\nnics = [\"vmbr1\"]\n";
+    let machine = watching(&pve, &format!("{wan}{}", wan.replace("quota.wan", "quota.lan").replace("vmbr1", "vmbr0")));
+    pve.guest(100).traffic_on("net1", 0, 1_000);
+    assert_eq!(by_bridge(&machine), (0, 1_000));
+    for round in 1..=3 {
+        for bridge in ["vmbr0", "vmbr1"] {
+            pve.guest(100).nic("net1", &NIC1.replace("vmbr1", bridge));
+            pve.guest(100).traffic_on("net1", 0, 10);
+            later(&machine, &pve, 10_800);
+            let (lan, wan) = by_bridge(&machine);
+            assert!(lan + wan <= 1_000 + round * 20, "round {round}, {bridge}: {lan} and {wan}");
+        }
+    }
 }

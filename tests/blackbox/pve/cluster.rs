@@ -243,6 +243,7 @@ struct Inner {
     replies: usize,
     next: Vec<(Call, VecDeque<Wrong>)>,
     always: BTreeMap<Call, Wrong>,
+    of_guest: BTreeMap<(Call, u32), Wrong>,
     meddle: Option<(u32, String, String)>,
     moves: Option<(u32, String)>,
     asked: Vec<Asked>,
@@ -406,10 +407,16 @@ impl Pve {
         lock(&self.inner).always.insert(call, wrong);
     }
 
+    /// What happens to every request of this kind for this guest from now on.
+    pub fn always_of(&self, vmid: u32, call: Call, wrong: Wrong) {
+        lock(&self.inner).of_guest.insert((call, vmid), wrong);
+    }
+
     /// Everything works again, and the token may do everything.
     pub fn heal(&self) {
         let mut inner = lock(&self.inner);
         inner.always.clear();
+        inner.of_guest.clear();
         inner.next.clear();
         inner.revoked.clear();
         inner.down.clear();
@@ -756,9 +763,11 @@ fn answered(
         let text = format!("Method '{what}' not implemented");
         return Ok(Some(Answer::error(&inner, 501, &text, None)));
     };
+    let vmid = ids.get(2).and_then(|vmid| vmid.parse().ok());
+    let of_guest = vmid.and_then(|vmid: u32| inner.of_guest.get(&(call, vmid)).cloned());
     let wrong = match inner.next.iter_mut().find(|(of, wrongs)| *of == call && !wrongs.is_empty()) {
         Some((_, wrongs)) => wrongs.pop_front(),
-        None => inner.always.get(&call).cloned(),
+        None => of_guest.or_else(|| inner.always.get(&call).cloned()),
     };
     let mut answer = || answers::route(&mut inner, call, &ids, &asked);
     match wrong {

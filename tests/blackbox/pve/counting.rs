@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::telegram::Telegram;
 use cluster::Guest;
 
 /// After traffic, an event and more traffic than ever before, this is used: every byte once.
@@ -506,4 +507,87 @@ fn numbers_that_are_texts_are_numbers() {
         guest.says(field, json!(value));
     }
     assert_eq!(to_and_from(&checked(&machine, 0), "qemu/100"), (10, 20));
+}
+
+/// VM 100 has used 9500 of 1000 bytes when it is seen again after a day, with a period's edge in it. How many power
+/// calls and edits that led to, and what counts as used since the edge.
+#[track_caller]
+fn acted_after_a_day(action: &str, records: impl Fn(&Edge, &Pve)) -> (usize, usize, u64) {
+    let (pve, telegram, edge) = (Pve::start(), Telegram::new(), Edge::behind());
+    pve.vm(100, "web");
+    let machine = armed(&pve, &telegram, &edge.day(), action);
+    later(&machine, &pve, 86_400);
+    pve.guest(100).traffic(0, 9_500);
+    records(&edge, &pve);
+    for _ in 0..3 {
+        machine.check();
+    }
+    (pve.powers().len(), pve.changes().len(), used(&machine.status(), "q", "qemu/100"))
+}
+
+#[test]
+fn what_may_belong_to_the_period_before_does_not_act() {
+    for action in ["kind = \"pve-stop\"", "kind = \"pve-rate-limit\"\nrate = \"1 MB/s\""] {
+        let before = acted_after_a_day(action, |edge, pve| {
+            let ago = edge.ago();
+            pve.guest(100).flowed(90_000.0, ago + 3_600.0, 0.0, 0.0);
+            pve.guest(100).flowed(ago + 3_600.0, ago, 0.0, 9_500.0 / 3_600.0).flowed(ago, 0.0, 0.0, 0.0);
+        });
+        assert_eq!((before.0, before.1), (0, 0), "{action}: recorded before the edge; {before:?}");
+        let after = acted_after_a_day(action, |edge, pve| {
+            let ago = edge.ago();
+            pve.guest(100).flowed(90_000.0, ago, 0.0, 0.0);
+            pve.guest(100).flowed(ago, ago - 1_200.0, 0.0, 9_500.0 / 1_200.0).flowed(ago - 1_200.0, 0.0, 0.0, 0.0);
+        });
+        assert_eq!(after.0 + after.1, 1, "{action}: recorded after the edge; {after:?}");
+        let unknown = acted_after_a_day(action, |_, pve| {
+            pve.guest(100).too_new();
+        });
+        assert_eq!((unknown.0, unknown.1), (0, 0), "{action}: nobody knows when it flowed; {unknown:?}");
+        let unread = acted_after_a_day(action, |_, pve| {
+            pve.always(Call::Rrd, Wrong::failure("RRD error: mmaping file: Invalid argument"));
+        });
+        assert_eq!((unread.0, unread.1), (0, 0), "{action}: the records cannot be read now; {unread:?}");
+    }
+}
+
+#[test]
+fn a_node_silent_over_the_edge_of_a_period_acts_for_nothing() {
+    for action in ["kind = \"pve-stop\"", "kind = \"pve-rate-limit\"\nrate = \"1 MB/s\""] {
+        for recorded in [true, false] {
+            let (pve, telegram, edge) = (Pve::start(), Telegram::new(), Edge::behind());
+            pve.vm(100, "web");
+            pve.vm(101, "other").on("pve2");
+            let machine = machine(&acting(&pve, &telegram, &edge.day(), action));
+            machine.check_exits(0);
+            pve.guest(100).traffic(0, 100);
+            machine.check_exits(0);
+            later(&machine, &pve, 86_400);
+            pve.down("pve1");
+            pve.guest(100).traffic(0, 5_000);
+            for _ in 0..2 {
+                machine.check();
+                assert_eq!(pve.powers().len() + pve.changes().len(), 0, "{action}, recorded: {recorded}: while silent");
+            }
+            pve.up();
+            let ago = edge.ago();
+            if recorded {
+                pve.guest(100).flowed(90_000.0, ago + 3_600.0, 0.0, 0.0).flowed(
+                    ago + 3_600.0,
+                    ago,
+                    0.0,
+                    5_000.0 / 3_600.0,
+                );
+                pve.guest(100).flowed(ago, 0.0, 0.0, 0.0);
+            } else {
+                pve.guest(100).too_new();
+            }
+            for run in 0..3 {
+                machine.check();
+                let done = pve.powers().len() + pve.changes().len();
+                let counted = used(&machine.status(), "q", "qemu/100");
+                assert_eq!(done, 0, "{action}, recorded: {recorded}, run {run}: {counted}");
+            }
+        }
+    }
 }

@@ -348,7 +348,7 @@ fn a_rollback_while_held_is_repaired() {
 fn two_limits(pve: &Pve, telegram: &Telegram) -> String {
     format!(
         "{}[quota.q]\nallowance = \"1000 B\"\n{NEVER}tier = [{{ used = \"80%\", actions = [\"slow\"] }}]\n\
-         [quota.large]\nallowance = \"2000 B\"\n{NEVER}tier = [{{ used = \"80%\", actions = [\"slower\"] }}]\n\
+         [quota.large]\nallowance = \"2000 B\"\ncount = \"sum\"\n{NEVER}tier = [{{ used = \"80%\", actions = [\"slower\"] }}]\n\
          [action.slow]\nkind = \"pve-rate-limit\"\nrate = \"10 Mbps\"\n\
          [action.slower]\nkind = \"pve-rate-limit\"\nrate = \"5 Mbps\"\n{}",
         source(pve),
