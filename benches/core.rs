@@ -26,8 +26,9 @@ use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, c
 use quota::bytes::{Amount, Percent, Unit, UnitBase};
 use quota::decide::decide;
 use quota::duration::Language;
+use quota::guest::{Choice, Guest};
 use quota::instant::Instant;
-use quota::meter::{Count, Counters, Figure, Identity, Reading};
+use quota::meter::{Count, Counters, Figure, GuestFigure, Identity, Reading};
 use quota::package::Package;
 use quota::period::{Cycle, Period, Rule, ShortMonth};
 use quota::policy::{Context, Level, Plan, Quota, Threshold, Tier};
@@ -76,6 +77,26 @@ impl World {
         Self::seen_twice(provider(ids), packages, |number| (id(number), Figure::Package(package(number))))
     }
 
+    /// So many guests of a cluster, chosen by a tag, as [`Self::of`].
+    fn of_guests(guests: u32) -> Self {
+        let figure = |number: u32| GuestFigure {
+            counters: Counters::default(),
+            uptime: Duration::from_secs(350_735),
+            guest: Guest {
+                name: format!("web-{number}.example.com"),
+                node: format!("pve{}", number % 8),
+                tags: "eu;prod".into(),
+                on: true,
+                ..Guest::default()
+            },
+            nic: None,
+            lag: None,
+        };
+        let choice = Some(Choice { tags: vec!["prod".into()], ..Choice::default() });
+        let quota = Quota { choice, ..month() };
+        Self::seen_twice(quota, guests, |number| (format!("qemu/{}", 100 + number), Figure::Guest(figure(number))))
+    }
+
     fn seen_twice(quota: Quota, subjects: u32, of: impl Fn(u32) -> (String, Figure)) -> Self {
         let now = instant("2026-11-21T09:00:00Z");
         let reading = |number: u32| {
@@ -106,6 +127,10 @@ impl World {
                     identity.uptime = identity.uptime.map(|uptime| uptime + passed);
                 }
                 Figure::Package(package) => package.left = package.left.saturating_sub(sent(number)),
+                Figure::Guest(figure) => {
+                    figure.counters.tx += sent(number);
+                    figure.uptime += passed;
+                }
             }
         }
     }
@@ -155,6 +180,7 @@ fn month() -> Quota {
         subjects: Vec::new(),
         exclude: Vec::new(),
         packages: None,
+        choice: None,
         pool: false,
         since_boot: false,
         tiers: ["80%", "90%", "95%"].map(tier).into(),
@@ -178,7 +204,7 @@ fn provider(ids: std::collections::BTreeSet<String>) -> Quota {
 }
 
 fn rule(cycle: Cycle) -> Rule {
-    Rule { cycle, at: time::Time::MIDNIGHT, zone: Zone::utc(), short_month: ShortMonth::LastDay }
+    Rule { cycle, at: time::Time::MIDNIGHT, zone: Zone::utc(), short_month: ShortMonth::LastDay, since_creation: false }
 }
 
 fn tier(text: &str) -> Tier {
@@ -219,6 +245,15 @@ fn packages(criterion: &mut Criterion) {
     const PACKAGES: u32 = 1_000;
     let mut group = criterion.benchmark_group("core/packages, nothing to tell");
     nothing_to_tell(&mut group, World::of_packages(PACKAGES), PACKAGES);
+    group.finish();
+}
+
+/// As [`quiet`], with guests of a cluster.
+fn guests(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("core/guests, nothing to tell");
+    for guests in [10_000, 100_000] {
+        nothing_to_tell(&mut group, World::of_guests(guests), guests);
+    }
     group.finish();
 }
 
@@ -274,5 +309,5 @@ fn settings() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4)).sample_size(50)
 }
 
-criterion_group! { name = benches; config = settings(); targets = quiet, packages, crossing, state }
+criterion_group! { name = benches; config = settings(); targets = quiet, packages, guests, crossing, state }
 criterion_main!(benches);
