@@ -1,7 +1,7 @@
-//! Random weeks, or years, of runs over a cluster of six guests, with restarts, moves, NICs that come and go, rollbacks, owners who meddle,
+//! Random weeks of runs over a cluster of six guests, with restarts, moves, NICs that come and go, rollbacks, owners who meddle,
 //! locks, nodes that fall silent, answers that get lost, and power cuts.
 //!
-//! Fixed seeds. What must hold whatever happens: what is metered is what flowed, exactly while nothing is lost, and
+//! Fixed seeds; `NETQUOTA_CLUSTERS` says how many. What must hold whatever happens: what is metered is what flowed, exactly while nothing is lost, and
 //! else within what a row of the records may be off; nothing but `rate` and `link_down` is ever changed; a guest is held
 //! only for a tier that was really reached. What must hold once all has been well for some runs: each guest is held as its
 //! tiers say, and all else of it is as its owner wants it.
@@ -541,10 +541,9 @@ fn wants(config: &Config, state: &State, vmid: u32) -> Option<Strictest> {
 #[test]
 #[allow(clippy::disallowed_methods, reason = "how long a test runs is said by its environment")]
 fn guests_are_counted_and_held_as_they_should_be() {
-    // Unless it is said, two times six weeks: the end of a month is among them.
-    let years: Option<u64> = std::env::var("NETQUOTA_YEARS").ok().map(|years| years.parse().unwrap());
-    let length = Duration::from_secs(86_400) * years.map_or(42, |_| 365);
-    let seeds = 2 * years.unwrap_or(1);
+    // Six weeks each: the end of a month is among them.
+    let length = Duration::from_secs(86_400) * 42;
+    let seeds: u64 = std::env::var("NETQUOTA_CLUSTERS").map_or(2, |clusters| clusters.parse().unwrap());
     let live = move |seed: u64| {
         let mut year = Year::new(seed);
         year.live(length);
