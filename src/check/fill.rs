@@ -6,16 +6,13 @@
 use std::sync::{Arc, mpsc};
 
 use super::Run;
-use crate::api::pve::{Cluster, Failure};
+use crate::api::pve::{ABREAST, Cluster, Failure};
 use crate::host::Job;
 use crate::quota::absorb::Asked;
 use crate::quota::gaps::Need;
 use crate::quota::instant::Instant;
 use crate::quota::records::Records;
 use crate::quota::state::State;
-
-/// Calls side by side: a host has three workers.
-const ABREAST: usize = 3;
 
 /// What the cluster knows of one guest: what was asked for.
 struct Answer {

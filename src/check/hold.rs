@@ -15,7 +15,7 @@ use super::{Run, save};
 use crate::api::pve::config::Config;
 use crate::api::pve::nic::Nic;
 use crate::api::pve::power::Order;
-use crate::api::pve::{Cause, Cluster, Failure, Kind};
+use crate::api::pve::{ABREAST, Cause, Cluster, Failure, Kind};
 use crate::error::Result;
 use crate::host::Job;
 use crate::quota::guest::Id;
@@ -28,8 +28,6 @@ use crate::store::Guard;
 
 /// Guests that are read side by side and whose changes are saved in one go, before any of them is made.
 const BATCH: usize = 48;
-/// Calls side by side: a host has three workers.
-const ABREAST: usize = 3;
 /// With less left of the run no guest is begun with.
 const LEAST: Duration = Duration::from_secs(2);
 /// What may pass by itself is told when it has lasted.
@@ -206,9 +204,9 @@ impl Run<'_> {
     ) -> Vec<(Seen, Read)> {
         let node = |seen: &Seen| (seen.name.0.clone(), seen.node.clone());
         let needed = |seen: &Seen| held(state, &seen.name).is_some_and(|held| power::needs_config(held, seen));
-        let (ask, mut done): (Vec<Seen>, Vec<Seen>) = seen.into_iter().partition(needed);
-        let mut reads: Vec<(Seen, Read)> = done.drain(..).map(|seen| (seen, None)).collect();
-        let mut ask = ask.into_iter().filter(|seen| !silent.contains(&node(seen))).collect::<Vec<_>>().into_iter();
+        let (ask, done): (Vec<Seen>, Vec<Seen>) = seen.into_iter().partition(needed);
+        let mut reads: Vec<(Seen, Read)> = done.into_iter().map(|seen| (seen, None)).collect();
+        let mut ask = ask.into_iter();
         loop {
             let next: Vec<Seen> = ask.by_ref().filter(|seen| !silent.contains(&node(seen))).take(ABREAST).collect();
             if next.is_empty() || self.config.deadline.saturating_sub(self.host.elapsed()) < LEAST {
@@ -287,7 +285,9 @@ impl Run<'_> {
         if trouble.is_none() && !changes && !under_way {
             held.trouble = None;
         }
-        self.put_back(state, &seen.name, held);
+        if let Some(known) = held_mut(state, &seen.name) {
+            *known = held;
+        }
         if let Some(why) = trouble {
             self.trouble_of(state, &seen, &passing(why));
         }
@@ -426,10 +426,6 @@ impl Run<'_> {
         if let Some(item) = item {
             self.put_all(state, &item);
         }
-    }
-
-    fn put_back(&self, state: &mut State, name: &Name, held: HeldGuest) {
-        held_mut(state, name).into_iter().for_each(|known| *known = held.clone());
     }
 
     /// What could not be done to a guest is a problem in each run; it is told when it lasts or does not pass by itself,

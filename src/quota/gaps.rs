@@ -83,16 +83,15 @@ impl GuestFigure {
         Self { counters: series.counters, uptime, guest: Guest::default(), nic, lag: None }
     }
 
-    /// Before anything had flowed.
-    fn before(&self, at: Instant) -> Series {
-        let identity = Identity { boot: None, uptime: Some(Duration::ZERO), index: None };
-        Series { at, counters: Counters::default(), identity }
-    }
-
     /// What is remembered of it.
     pub fn series(&self, now: Instant) -> Series {
-        let identity = Identity { boot: None, uptime: Some(self.uptime), index: None };
-        Series { at: now, counters: self.counters, identity }
+        Series::of_guest(now, self.counters, self.uptime)
+    }
+
+    /// Whether it may be about another guest than the last figure: that one was restarted, or off and may have been made
+    /// anew meanwhile.
+    fn begins_anew(&self, last: &Series, now: Instant) -> bool {
+        last.was_off() || self.restarted(last, now)
     }
 
     /// What flowed since the last figure.
@@ -159,6 +158,15 @@ impl GuestFigure {
 }
 
 impl Series {
+    fn of_guest(at: Instant, counters: Counters, uptime: Duration) -> Self {
+        Self { at, counters, identity: Identity { boot: None, uptime: Some(uptime), index: None } }
+    }
+
+    /// Of a guest or a NIC before anything had flowed.
+    fn idle(at: Instant) -> Self {
+        Self::of_guest(at, Counters::default(), Duration::ZERO)
+    }
+
     /// Whether the guest was off.
     fn was_off(&self) -> bool {
         self.identity.uptime.is_none_or(|uptime| uptime.is_zero())
@@ -175,10 +183,9 @@ impl Subject {
     pub(super) fn meet(&mut self, figure: &GuestFigure, now: Instant) -> bool {
         let late = self.series.as_ref().filter(|last| figure.is_late(last, now)).map(|last| last.at);
         let ended = self.ledgers.values().any(|ledger| ledger.period.end.is_some_and(|end| end <= now));
-        // One that was off may have been made anew while it was.
-        let restarted = self.series.as_ref().is_some_and(|last| last.was_off() || figure.restarted(last, now));
+        let anew = self.series.as_ref().is_some_and(|last| figure.begins_anew(last, now));
         let renamed = self.guest.as_ref().is_some_and(|known| known.name != figure.guest.name);
-        if restarted && (renamed || self.gone.is_some()) && figure.nic.is_none() {
+        if anew && (renamed || self.gone.is_some()) && figure.nic.is_none() {
             self.doubted_guest = self.doubted_guest.or(self.series.as_ref().map(|last| last.at));
         }
         self.gone = None;
@@ -230,7 +237,7 @@ impl Subject {
         let (Some(series), Some(guest)) = (self.series.take(), self.guest.take()) else { return };
         let uptime = series.identity.uptime.unwrap_or_default();
         let figure = GuestFigure { guest: (*guest).clone(), ..GuestFigure::of(&series, uptime, self.nic.take()) };
-        let before = figure.before(now.minus(uptime));
+        let before = Series::idle(now.minus(uptime));
         let boot = Some(before.at);
         let born = guest.created.or(boot);
         *self = Self { series: Some(before), guest: Some(guest), nics_read: boot, born, ..Self::default() };
@@ -394,9 +401,9 @@ impl SourceState {
             let known = self.subjects.get(&reading.subject).filter(|known| known.gone.is_some());
             let other = known.is_some_and(|known| {
                 let renamed = known.guest.as_ref().is_some_and(|guest| guest.name != figure.guest.name);
-                renamed && known.series.as_ref().is_some_and(|last| last.was_off() || figure.restarted(last, now))
+                renamed && known.series.as_ref().is_some_and(|last| figure.begins_anew(last, now))
             });
-            others.extend(other.then(|| (reading.subject.clone(), figure.before(now.minus(figure.uptime)))));
+            others.extend(other.then(|| (reading.subject.clone(), Series::idle(now.minus(figure.uptime)))));
         }
         for (name, series) in others {
             self.become_another(&name, asked, now);
@@ -496,7 +503,7 @@ impl SourceState {
         let read: HashSet<&str> = readings.readings.iter().map(|reading| reading.subject.as_str()).collect();
         let mut ended = Vec::new();
         for (name, subject) in &mut self.subjects {
-            let Some(guest) = subject.guest.clone() else { continue };
+            let Some(guest) = &subject.guest else { continue };
             if subject.nic.is_none() {
                 let there = readings.partial || listed.contains(name);
                 subject.gone = if there { None } else { subject.gone.or(Some(now)) };
@@ -504,16 +511,13 @@ impl SourceState {
                 if readings.nics_of.contains(name) {
                     subject.nics_read = Some(now);
                 }
-            } else if !read.contains(name.as_str()) {
-                let owner = name.split_once(' ').map_or("", |(owner, _)| owner);
-                if readings.nics_of.contains(owner) {
-                    ended.push((name.clone(), guest, subject.nic.clone()));
-                }
+            } else if !read.contains(name.as_str()) && readings.nics_of.contains(owner(name)) {
+                ended.push((name.clone(), guest.clone(), subject.nic.clone()));
             }
         }
         for (name, guest, nic) in ended {
-            let uptime = self.subjects.get(name.split_once(' ').map_or("", |(owner, _)| owner));
-            let uptime = uptime.and_then(|owner| owner.series.as_ref()?.identity.uptime).unwrap_or_default();
+            let uptime = self.subjects.get(owner(&name)).and_then(|owner| owner.series.as_ref()?.identity.uptime);
+            let uptime = uptime.unwrap_or_default();
             let figure = GuestFigure {
                 counters: Counters::default(),
                 uptime,
@@ -545,14 +549,15 @@ impl SourceState {
     /// The first figure of a subject: the NIC of a guest whose NICs were read before has begun to count since.
     pub(super) fn first_sight(&self, reading: &Reading) -> Subject {
         let Figure::Guest(GuestFigure { nic: Some(_), .. }) = &reading.figure else { return Subject::default() };
-        let guest = reading.subject.split_once(' ').and_then(|(guest, _)| self.subjects.get(guest));
-        let series = guest.and_then(|guest| guest.nics_read).map(|at| Series {
-            at,
-            counters: Counters::default(),
-            identity: Identity { boot: None, uptime: Some(Duration::ZERO), index: None },
-        });
+        let guest = self.subjects.get(owner(&reading.subject));
+        let series = guest.and_then(|guest| guest.nics_read).map(Series::idle);
         Subject { series, ..Subject::default() }
     }
+}
+
+/// The guest whose NIC a subject is: `qemu/100` of `qemu/100 net0`.
+fn owner(nic: &str) -> &str {
+    nic.split_once(' ').map_or("", |(owner, _)| owner)
 }
 
 #[cfg(test)]

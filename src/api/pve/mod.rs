@@ -49,6 +49,8 @@ const RESERVED_IN_TOKEN: &AsciiSet = &CONTROLS.add(b' ').add(b';').add(b'%');
 const PATIENCE: Duration = Duration::from_secs(10);
 /// For a call that changes something: the host waits so long for its own nodes, and for locks.
 const PATIENCE_TO_CHANGE: Duration = Duration::from_secs(30);
+/// Calls that are worth making side by side: a host has three workers.
+pub const ABREAST: usize = 3;
 /// Some hundred thousand guests.
 const LIMIT: u64 = 64 << 20;
 /// Characters of an error text at the most.
