@@ -8,7 +8,8 @@ use super::instant::Instant;
 use super::meter::{Counters, Delta, Figure, Identity, Ledger, Reading, Series};
 use super::package::Package;
 use super::period::{Cycle, Period, Rule};
-use super::state::{SourceState, Subject};
+use super::state::{Ended, SourceState, Subject};
+use super::track::Edges;
 
 /// A subject unseen for this long, and a ledger unasked for, are forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(90 * 86_400);
@@ -60,6 +61,7 @@ impl SourceState {
         self.meet_containers(readings, asked, now);
         self.follow_renewed_ids(readings);
         let mut oddities = Vec::new();
+        let edges = Edges::new(asked, now);
         for reading in readings {
             if !self.subjects.contains_key(&reading.subject) {
                 let subject = self.first_sight(reading);
@@ -68,7 +70,7 @@ impl SourceState {
             let moved = self.moved_from(reading);
             if let Some(subject) = self.subjects.get_mut(&reading.subject) {
                 subject.series = moved.or(subject.series.take());
-                subject.absorb(reading, asked, now, &mut oddities);
+                subject.absorb(reading, asked, &edges, now, &mut oddities);
             }
         }
         self.forget(asked, now);
@@ -101,7 +103,10 @@ impl SourceState {
         let moved: Vec<(String, Subject)> =
             moves.into_iter().filter_map(|(from, to)| Some((to, self.subjects.remove(&from)?))).collect();
         for (to, mut subject) in moved {
-            if let Some(displaced) = self.subjects.remove(&to) {
+            if let Some(mut displaced) = self.subjects.remove(&to) {
+                let track = std::mem::take(&mut displaced.track);
+                let last = displaced.series.as_ref().map(|series| series.at);
+                self.ended.extend(last.map(|at| Ended { subject: to.clone(), at, track }));
                 subject.take_over(displaced);
             }
             self.subjects.insert(to, subject);
@@ -133,7 +138,14 @@ impl SourceState {
 }
 
 impl Subject {
-    pub(super) fn absorb(&mut self, reading: &Reading, asked: &[Asked<'_>], now: Instant, oddities: &mut Vec<Oddity>) {
+    pub(super) fn absorb(
+        &mut self,
+        reading: &Reading,
+        asked: &[Asked<'_>],
+        edges: &Edges,
+        now: Instant,
+        oddities: &mut Vec<Oddity>,
+    ) {
         if let Figure::Guest(figure) = &reading.figure
             && !self.meet(figure, now)
         {
@@ -149,14 +161,19 @@ impl Subject {
             // What another package may have used is counted, and nothing is done on it.
             delta.iter_mut().for_each(|delta| delta.flagged |= self.doubted_id.is_some());
         }
+        let last = self.series.as_ref().map_or(now, |series| series.at);
         let opened = self.open_missing(asked, Some(reading), delta.as_ref(), now);
         if let Some(delta) = &delta {
             self.advance(delta, asked, now);
+            self.track.advance(delta, last, edges);
         }
         self.ledgers.extend(opened);
+        let spread = delta.as_ref().map_or(0, |delta| delta.to.since(delta.from).as_secs());
+        let spread = u32::try_from(spread).unwrap_or(u32::MAX);
         if let Figure::Package(package) = &reading.figure {
-            self.follow(package);
+            self.follow(package, spread);
         }
+        self.anchor(last, delta.is_none(), spread);
         for ledger in self.ledgers.values_mut() {
             ledger.mark(now);
         }
@@ -170,11 +187,22 @@ impl Subject {
     }
 
     /// Its device is gone: nothing has flowed over it since the last figure, and the next one counts from zero.
-    pub(super) fn absorb_gone(&mut self, reading: &Reading, asked: &[Asked<'_>], now: Instant) {
+    pub(super) fn absorb_gone(&mut self, reading: &Reading, asked: &[Asked<'_>], edges: &Edges, now: Instant) {
         if let Some(series) = &mut self.series {
             series.counters = Counters::default();
         }
-        self.absorb(reading, asked, now, &mut Vec::new());
+        self.absorb(reading, asked, edges, now, &mut Vec::new());
+    }
+
+    /// Notes the totals at the start of each period that has begun since the last figure, and where metering began: all
+    /// that is known later is told from there, so it is kept for good.
+    fn anchor(&mut self, last: Instant, is_first: bool, spread: u32) {
+        for ledger in self.ledgers.values().filter(|ledger| ledger.total.is_none()) {
+            let begun = ledger.period.start > last && ledger.since == ledger.period.start;
+            if begun || is_first {
+                self.track.anchor(ledger, spread);
+            }
+        }
     }
 
     /// The first ledgers of rules that have none yet.
@@ -188,7 +216,8 @@ impl Subject {
         let mut opened: Vec<(String, Box<Ledger>)> = Vec::new();
         for ask in asked.iter().filter(|ask| !ask.rule.is_provider() && !self.ledgers.contains_key(ask.key)) {
             let Some(period) = ask.rule.of(self.created()).map(|rule| rule.period(now)) else { continue };
-            let ledger = self.open(ask, period, reading, delta, now);
+            let mut ledger = self.open(ask, period, reading, delta, now);
+            ledger.is_new = ledger.since > period.start && self.track.key != 0;
             if ask.backfill && ledger.since > period.start && period.start > Instant::default() {
                 let before = Gap::before(&ledger, ask.key, self, now);
                 self.gaps.extend(before);
@@ -214,10 +243,14 @@ impl Subject {
 
     /// The provider's own account needs no deltas: it is what it is. It is kept whatever periods are asked for, since by
     /// it answers are believed or not.
-    fn follow(&mut self, package: &Package) {
+    fn follow(&mut self, package: &Package, spread: u32) {
+        let before = self.account().map(|known| known.period.start);
         let start = || Box::new(Ledger::start(package.period, package.period.start));
         let ledger = self.ledgers.entry(Cycle::Provider.name().to_owned()).or_insert_with(start);
         ledger.follow(package);
+        if before != Some(ledger.period.start) {
+            self.track.anchor(ledger, spread);
+        }
         ledger.unsure = if self.doubted_id.is_some() { ledger.used } else { Counters::default() };
     }
 

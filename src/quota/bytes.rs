@@ -108,6 +108,18 @@ impl Unit {
         BINARY.into_iter().rev().find(|unit| unit.size <= bytes).unwrap_or(BINARY[0])
     }
 
+    /// The largest unit of this one's family that so many bytes fill.
+    pub fn fitting(self, bytes: u64) -> Self {
+        let families = [DECIMAL, BINARY, IEC];
+        let units = families.iter().find(|units| units.contains(&self)).unwrap_or(&DECIMAL);
+        units.iter().rev().copied().find(|unit| unit.size <= bytes).unwrap_or(units[0])
+    }
+
+    /// The largest unit by powers of 1000 that so many bytes fill.
+    pub fn decimal(bytes: u64) -> Self {
+        DECIMAL.into_iter().rev().find(|unit| unit.size <= bytes).unwrap_or(DECIMAL[0])
+    }
+
     /// GB, the unit packages are sold in.
     pub fn giga(base: UnitBase) -> Self {
         match base {

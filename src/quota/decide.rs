@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::absorb::sum;
+use super::event::{self, Event};
 use super::guest::{Guest, Id, Kind, Named};
 use super::instant::Instant;
 use super::lift;
@@ -262,6 +263,8 @@ impl Round<'_, '_> {
             row.turn_over();
             if let Some(closed) = &view.ledger.last {
                 let item = message::reset(self.context, view, closed);
+                let event = Event::new(self.context.now, event::Kind::Reset, event::Outcome::Done);
+                self.note(view, event.saying(item.body.first().map_or("", String::as_str)));
                 self.tell_all(item);
             }
         }
@@ -433,6 +436,11 @@ impl Round<'_, '_> {
 
     pub(super) fn tell_all(&mut self, item: Item) {
         self.plan.tells.push(Tell { to: self.context.channels.to_vec(), item });
+    }
+
+    /// Notes for the log what has come about.
+    pub(super) fn note(&mut self, view: &View<'_>, event: Event) {
+        self.plan.events.push(event.about(&self.quota.source, view.subject, &self.quota.name));
     }
 
     pub(super) fn reason(&mut self, view: &View<'_>, text: &str) {

@@ -20,7 +20,8 @@ use super::meter::{
 };
 use super::policy::{DAY, due_again};
 use super::records::Records;
-use super::state::{SourceState, Subject};
+use super::state::{Ended, SourceState, Subject};
+use super::track::{Edges, Track};
 
 /// Figures of a node are never later than that: then they are unknown.
 const LATEST: Duration = Duration::from_secs(300);
@@ -205,11 +206,18 @@ impl Subject {
 
     /// Fills in what the records know.
     pub fn fill(&mut self, records: &Records, now: Instant) {
+        let mut begun = Vec::new();
         for gap in std::mem::take(&mut self.gaps) {
             let until = records.until.map_or(gap.to, |until| until.clamp(gap.from, gap.to));
+            let known = Gap { to: until, ..gap.clone() };
+            if gap.rule.is_none() {
+                self.track.total = self.track.total.plus(known.part(records, gap.from, until));
+            }
             for (key, ledger) in &mut self.ledgers {
                 if gap.rule.as_ref().is_none_or(|rule| rule == key) && ledger.total.is_none() {
-                    ledger.fill(&Gap { to: until, ..gap.clone() }, records);
+                    let since = ledger.since;
+                    ledger.fill(&known, records);
+                    begun.extend((ledger.since < since).then_some(ledger.since));
                 }
             }
             if until < gap.to && now.since(gap.to) < SETTLED {
@@ -218,6 +226,9 @@ impl Subject {
         }
         for ledger in self.ledgers.values_mut() {
             ledger.divide(records, now);
+            if ledger.since == ledger.period.start || begun.contains(&ledger.since) {
+                self.track.anchor(ledger, 0);
+            }
         }
     }
 
@@ -232,6 +243,20 @@ impl Subject {
         last.zip(created).is_some_and(|(last, created)| created > last)
     }
 
+    /// The track of the guest that had the number before: without what the counters of this one say, if they were taken
+    /// in already.
+    fn ending(&self, name: &str, now: Instant) -> Option<Ended> {
+        let series = self.series.as_ref().filter(|_| self.track.key != 0)?;
+        let subject = name.to_owned();
+        if series.at < now {
+            return Some(Ended { subject, at: series.at, track: self.track.clone() });
+        }
+        let at = now.minus(series.identity.uptime.unwrap_or_default());
+        let total = self.track.total.minus(series.counters);
+        let edges = self.track.edges.iter().filter(|edge| edge.at <= at).copied().collect();
+        Some(Ended { subject, at, track: Track { total, edges, ..self.track.clone() } })
+    }
+
     /// It is another guest of the same number: its usage is what its own counters say.
     fn become_another(&mut self, name: &str, asked: &[Asked<'_>], now: Instant) {
         let (Some(series), Some(guest)) = (self.series.take(), self.guest.take()) else { return };
@@ -242,7 +267,7 @@ impl Subject {
         let born = guest.created.or(boot);
         *self = Self { series: Some(before), guest: Some(guest), nics_read: boot, born, ..Self::default() };
         let reading = Reading { subject: name.to_owned(), at: now, figure: Figure::Guest(figure) };
-        self.absorb(&reading, asked, now, &mut Vec::new());
+        self.absorb(&reading, asked, &Edges::new(asked, now), now, &mut Vec::new());
         self.fresh = true;
     }
 }
@@ -386,9 +411,13 @@ impl SourceState {
     pub fn become_another(&mut self, guest: &str, asked: &[Asked<'_>], now: Instant) {
         let own = format!(" {guest}");
         self.pools.retain(|name, _| !name.ends_with(&own));
-        let nic = format!("{guest} ");
-        self.subjects.retain(|name, _| !name.starts_with(&nic));
+        let prefix = format!("{guest} ");
+        let nics: Vec<String> = self.subjects.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
+        for (name, nic) in nics.into_iter().filter_map(|name| self.subjects.remove_entry(&name)) {
+            self.ended.extend(nic.ending(&name, now));
+        }
         if let Some(subject) = self.subjects.get_mut(guest) {
+            self.ended.extend(subject.ending(guest, now));
             subject.become_another(guest, asked, now);
         }
     }
@@ -515,6 +544,7 @@ impl SourceState {
                 ended.push((name.clone(), guest.clone(), subject.nic.clone()));
             }
         }
+        let edges = Edges::new(asked, now);
         for (name, guest, nic) in ended {
             let uptime = self.subjects.get(owner(&name)).and_then(|owner| owner.series.as_ref()?.identity.uptime);
             let uptime = uptime.unwrap_or_default();
@@ -527,7 +557,7 @@ impl SourceState {
             };
             let reading = Reading { subject: name.clone(), at: now, figure: Figure::Guest(figure) };
             if let Some(subject) = self.subjects.get_mut(&name) {
-                subject.absorb_gone(&reading, asked, now);
+                subject.absorb_gone(&reading, asked, &edges, now);
             }
         }
     }
@@ -556,7 +586,7 @@ impl SourceState {
 }
 
 /// The guest whose NIC a subject is: `qemu/100` of `qemu/100 net0`.
-fn owner(nic: &str) -> &str {
+pub fn owner(nic: &str) -> &str {
     nic.split_once(' ').map_or("", |(owner, _)| owner)
 }
 

@@ -4,6 +4,7 @@
 //! still waits. Figures are printed in the unit the quota was written in, used ones rounded down and remaining
 //! ones up, so that nothing looks reached that is not.
 
+mod days;
 mod held;
 mod notice;
 
@@ -14,9 +15,10 @@ use super::instant::Instant;
 use super::meter::{Closed, Count};
 use super::policy::{ActionRule, Context, Effect, Hold, Kept, TRIES, Threshold, Tier, View};
 use super::state::Status;
-use super::text::{Item, Many, clean};
+use super::text::{About, Item, Many, clean};
 use super::zone::Zone;
 
+pub use days::{Day, Days, days};
 pub use held::{HeldName, LetGo};
 pub use notice::Notice;
 
@@ -87,8 +89,10 @@ fn direction(count: Count, language: Language) -> &'static str {
 }
 
 fn item(context: &Context<'_>, kind: &str, view: &View<'_>, title: String, body: Vec<String>) -> Item {
-    let quota = &view.quota.name;
-    Item { key: format!("{kind}/{quota}/{}", view.subject), at: context.now, title, body, many: None }
+    let (source, subject, quota) = (view.quota.source.clone(), view.subject.to_owned(), view.quota.name.clone());
+    let key = format!("{kind}/{quota}/{subject}");
+    let about = Some(Box::new(About { source, subject, quota }));
+    Item { key, at: context.now, title, body, many: None, about }
 }
 
 /// As [`item`], but of this period only: the same thing in another period is another thing.

@@ -302,6 +302,11 @@ impl Delta {
         Self { flow, from, to: now, flagged, fell, gap: None, recorded: false }
     }
 
+    /// What of it flowed until then.
+    pub(super) fn until(&self, at: Instant) -> Counters {
+        if at < self.from { Counters::default() } else { self.part(self.from, at.min(self.to)) }
+    }
+
     fn part(&self, from: Instant, to: Instant) -> Counters {
         if from <= self.from && to >= self.to {
             return self.flow;
@@ -450,6 +455,9 @@ pub struct Ledger {
     /// Since when no quota asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unasked: Option<Instant>,
+    /// It began in the middle of its period: the history has not been asked yet whether it knows more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_new: bool,
 }
 
 impl Ledger {
@@ -468,6 +476,7 @@ impl Ledger {
             pace: Vec::new(),
             last: None,
             unasked: None,
+            is_new: false,
         }
     }
 
@@ -509,13 +518,9 @@ impl Ledger {
     /// Closes the period: its share of the delta stays with it, the new period gets its own.
     fn roll(&mut self, delta: &Delta, end: Instant, next: Period) {
         let next = Period { start: next.start.max(end), end: next.end };
-        let old = if delta.from >= end { Counters::default() } else { delta.part(delta.from, end) };
-        let new = match () {
-            // The next period begins where this one ends: what is not in one is in the other.
-            () if next.start == end => delta.flow.minus(old),
-            () if delta.from >= next.start => delta.flow,
-            () => delta.part(next.start, delta.to),
-        };
+        // What is not before the edge is after it.
+        let old = delta.until(end);
+        let new = delta.flow.minus(delta.until(next.start));
         let split = delta.from < next.start && delta.flow != Counters::default();
         self.add(old, delta);
         let closed = Closed {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::absorb::Asked;
 use super::bytes::{Percent, Unit, UnitBase};
 use super::duration::Language;
+use super::event::Event;
 use super::forecast::{Forecast, forecast};
 use super::glob;
 use super::guest::{Choice, Guest, Id};
@@ -224,6 +225,8 @@ pub struct Plan {
     pub tells: Vec<Tell>,
     /// What to do, in this order.
     pub steps: Vec<Step>,
+    /// What has come about, for the log.
+    pub events: Vec<Event>,
     /// Why, for `--debug`.
     pub reasons: Vec<String>,
     /// What is wrong, by what it is about.

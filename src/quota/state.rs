@@ -10,11 +10,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
+use super::event::Event;
 use super::gaps::Gap;
 use super::guest::Guest;
 use super::instant::{Instant, epoch};
 use super::meter::{Count, Identity, Ledger, Nic, Series};
 use super::text::Item;
+use super::track::Track;
 
 /// The version written.
 pub const VERSION: u64 = 1;
@@ -48,6 +50,41 @@ pub struct State {
     /// Guests that are held, or were ever changed: by the source's and the subject's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub guests: BTreeMap<String, BTreeMap<String, HeldGuest>>,
+    /// What the history has, and what waits for it.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub history: History,
+}
+
+/// What the history store has, and what waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct History {
+    /// By what a store that several machines share tells this one; empty until the first sample.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub instance: String,
+    /// The machine it was given on: a copy of the machine is another one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub machine: String,
+    /// The last sample that is known to be in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<Instant>,
+    /// The last key that was given to a subject.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub keys: u64,
+    /// The number of the last event that is known to be in the store.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub logged: u64,
+    /// Nothing is thinned out before then: the clock went forward by more than a day, or nothing ran for so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thins: Option<Instant>,
+    /// Events that wait for the store, in the order they came up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Event>,
+}
+
+impl History {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A guest that is held, and all that was changed of it.
@@ -275,9 +312,23 @@ pub struct SourceState {
     /// By subject name.
     #[serde(default)]
     pub subjects: BTreeMap<String, Subject>,
+    /// Tracks of subjects whose names were taken by others, while the store lacks their ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<Ended>,
     /// The sums of subjects that quotas with `pool = true` look at, by which subjects are in them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pools: BTreeMap<String, Subject>,
+}
+
+/// The end of a track.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// What the subject was called.
+    pub subject: String,
+    /// Its last figure.
+    pub at: Instant,
+    /// What was metered until then.
+    pub track: Track,
 }
 
 fn is_nothing(count: &u64) -> bool {
@@ -320,6 +371,9 @@ pub struct Subject {
     /// is done on its figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubted_id: Option<Instant>,
+    /// What the history has of it.
+    #[serde(default, skip_serializing_if = "Track::is_empty")]
+    pub track: Track,
     /// Its usage, by period rule.
     #[serde(default)]
     pub ledgers: BTreeMap<String, Box<Ledger>>,
@@ -567,6 +621,7 @@ impl Default for State {
             address: None,
             held: BTreeMap::new(),
             guests: BTreeMap::new(),
+            history: History::default(),
         }
     }
 }
@@ -604,6 +659,7 @@ impl Subject {
         let times = [&mut self.born, &mut self.nics_read, &mut self.doubted_guest, &mut self.gone];
         times.into_iter().flatten().for_each(|at| *at = (*at).min(now));
         self.gaps.iter_mut().for_each(|gap| gap.not_after(now));
+        self.track.edges.retain(|edge| edge.at <= now);
         self.ledgers.values_mut().for_each(|ledger| ledger.not_after(now));
         for row in self.rows.values_mut() {
             row.reported = row.reported.min(now);
@@ -646,6 +702,8 @@ impl State {
             held.lifting.iter_mut().for_each(|lifting| clamp(&mut lifting.at));
         }
         self.guests.values_mut().flat_map(BTreeMap::values_mut).for_each(|held| held.not_after(now));
+        let History { sampled, events, .. } = &mut self.history;
+        sampled.iter_mut().chain(events.iter_mut().map(|event| &mut event.at)).for_each(clamp);
     }
 
     /// Reads a document of any version known.

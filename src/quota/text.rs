@@ -25,6 +25,20 @@ pub struct Item {
     /// How it is told when there are many of its kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub many: Option<Box<Many>>,
+    /// The quota and the subject it is about, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<Box<About>>,
+}
+
+/// What an item is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// The source's name.
+    pub source: String,
+    /// The subject's name.
+    pub subject: String,
+    /// The quota's name.
+    pub quota: String,
 }
 
 /// How an item is told together with others of its kind: under one title, with a line for each.
@@ -88,7 +102,7 @@ fn as_one(items: Vec<Item>, more: &dyn Fn(usize) -> String) -> Item {
     let title = lines.first().map(|many| format!("{}{count}{}", many.title.0, many.title.1)).unwrap_or_default();
     let mut body: Vec<String> = lines.into_iter().take(LINES).map(|many| many.line).collect();
     body.extend((count > LINES).then(|| more(count - LINES)));
-    Item { key, at, title, body, many: None }
+    Item { key, at, title, body, many: None, about: None }
 }
 
 /// What is sent in one go.
@@ -281,7 +295,7 @@ mod tests {
 
     fn item(key: &str, title: &str, body: &[&str]) -> Item {
         let body = body.iter().map(ToString::to_string).collect();
-        Item { key: key.into(), at: Instant::default(), title: title.into(), body, many: None }
+        Item { key: key.into(), at: Instant::default(), title: title.into(), body, many: None, about: None }
     }
 
     fn more(n: usize) -> String {
@@ -435,7 +449,7 @@ mod tests {
             most in 1_usize..5,
         ) {
             let named = |(at, (title, body)): (usize, (String, Vec<String>))| {
-                Item { key: at.to_string(), at: Instant::default(), title, body, many: None }
+                Item { key: at.to_string(), at: Instant::default(), title, body, many: None, about: None }
             };
             let items: Vec<Item> = parts.into_iter().enumerate().map(named).collect();
             let messages = pack(&head, &items, &|n| format!("{n}{tail}"), limit, most);

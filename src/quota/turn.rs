@@ -5,6 +5,7 @@
 
 use super::decide::Round;
 use super::duration::Language;
+use super::event::{Event, Kind, Outcome};
 use super::guest::LAG;
 use super::message;
 use super::policy::{ActionRule, Effect, Go, Hold, Kept, Step, TRIES, Tell, Tier, View, Withheld, due_again};
@@ -167,6 +168,7 @@ impl Turn<'_, '_, '_, '_> {
         let started = now.minus(self.view.uptime.unwrap_or_default());
         if !guest.on || started > deed.at.plus(LAG) {
             (deed.status, deed.at) = (Status::Done, now);
+            self.note(action, Outcome::Done, "it has been off");
             return;
         }
         // A task that goes on is waited for; what became of one that is over is known.
@@ -187,6 +189,7 @@ impl Turn<'_, '_, '_, '_> {
             deed.at = context.now;
             let item = message::took_effect(context, self.view, action);
             self.round.tell_all(item);
+            self.note(action, Outcome::Done, "this machine was started anew");
         } else if passed >= action.retry_after && deed.tries >= TRIES {
             self.give_up(action, deed);
         } else if passed >= action.retry_after {
@@ -211,7 +214,14 @@ impl Turn<'_, '_, '_, '_> {
         deed.at = self.round.context.now;
         let item = message::gave_up(self.round.context, self.view, action);
         self.round.tell_all(item);
+        self.note(action, Outcome::Unknown, "given up: its effect was not seen");
         self.given_up(action);
+    }
+
+    fn note(&mut self, action: &ActionRule, outcome: Outcome, detail: &str) {
+        let event = Event::new(self.round.context.now, Kind::Action, outcome);
+        let event = event.named(&action.name, &message::tier_name(self.tier)).saying(detail);
+        self.round.note(self.view, event);
     }
 
     fn given_up(&mut self, action: &ActionRule) {

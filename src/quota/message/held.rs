@@ -3,7 +3,7 @@
 use super::{NAME, say};
 use crate::quota::policy::Context;
 use crate::quota::state::Need;
-use crate::quota::text::{Item, Many, clean};
+use crate::quota::text::{About, Item, Many, clean};
 
 /// A guest whose holds are told of.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,9 @@ impl HeldName<'_> {
 
     fn item(&self, context: &Context<'_>, title: String, body: String, many: (String, String), line: String) -> Item {
         let many = Some(Box::new(Many { title: many, line: format!("{}: {line}", self.shown), rank: 0 }));
-        Item { key: self.key(), at: context.now, title, body: vec![body], many }
+        let (source, subject, quota) = (self.source.to_owned(), self.subject.to_owned(), String::new());
+        let about = Some(Box::new(About { source, subject, quota }));
+        Item { key: self.key(), at: context.now, title, body: vec![body], many, about }
     }
 
     /// It is let go.

@@ -29,7 +29,7 @@ impl Notice {
             Language::En => self.en,
             Language::Zh => self.zh,
         };
-        Item { key: self.key, at: now, title, body: vec![body], many: None }
+        Item { key: self.key, at: now, title, body: vec![body], many: None, about: None }
     }
 
     /// The title in English, for the lines on standard error.
