@@ -179,6 +179,19 @@ impl<'a> Fields<'a> {
         value.read(read)
     }
 
+    /// A text of which a part must not be shown: what `shown` makes of it is.
+    pub fn partly_hidden<T>(
+        &self,
+        key: &str,
+        shown: impl Fn(&str) -> String,
+        read: impl Fn(&Value<'a>) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.value(key)?;
+        let shown = value.text().map_or_else(|_| value.source().into(), |text| format!("{:?}", shown(text)));
+        self.findings.show(&self.path, key, shown, false);
+        value.read(read)
+    }
+
     /// The table under a key; an absent one when there is none.
     pub fn table(&self, key: &str) -> Fields<'a> {
         match self.value(key) {

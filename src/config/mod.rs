@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod fields;
+pub mod history;
 mod quotas;
 pub mod secret;
 pub mod show;
@@ -29,7 +30,7 @@ use crate::quota::zone::{self, Zone};
 use crate::secret::Secret;
 use crate::sources::{self, Source};
 use fields::{Fields, Findings, Shown};
-use secret::{Keeper, Need};
+use secret::{Keeper, Need, Part};
 
 /// Everything in force.
 pub struct Config {
@@ -59,6 +60,8 @@ pub struct Config {
     pub notifiers: Vec<Channel>,
     /// By name.
     pub actions: Vec<NamedAction>,
+    /// Where the history is.
+    pub history: history::Settings,
     /// Environment variables that hold secrets.
     pub withheld: Vec<String>,
     /// The secrets themselves, to be kept out of what commands print.
@@ -211,8 +214,10 @@ fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
     let (state_dir, log_file) = (root.opt("state_dir", path), root.opt("log_file", path));
     let (host_name, public_address) = read_host(host, root.table("host"));
     let sources = read_sources(root, keeper);
-    keeper.after_sources();
+    keeper.reading(Part::Notifiers);
     let notifiers = read_notifiers(root, keeper);
+    keeper.reading(Part::History);
+    let history = history::read(root.table("history"), keeper);
     let actions = read_actions(root, &accounts(&sources));
     let quotas = quotas::read(root, &quotas::Known::new(host, &zone, &sources, &notifiers, &actions));
     Config {
@@ -229,6 +234,7 @@ fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
         quota_names: root.tables("quota").into_iter().map(|(name, _)| name).collect(),
         notifiers,
         actions,
+        history,
         withheld: Vec::new(),
         secrets: Vec::new(),
         warnings: Vec::new(),

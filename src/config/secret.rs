@@ -10,21 +10,49 @@ use crate::secret::Secret;
 /// Where credentials are when systemd hands none over.
 const CREDENTIALS: &str = "/etc/netquota/credentials";
 
-/// Whether secrets are needed now.
+/// Which secrets a command uses: one of these that cannot be had is an error, the others stay where they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// The command uses them: one that cannot be had is an error.
+    /// All of them.
     Secrets,
-    /// It reads, and sends nothing: only those of the sources.
+    /// Those of the sources: it reads, and sends nothing.
     Sources,
-    /// It does not: they stay where they are.
+    /// That of the history: it looks into it, and sends nothing.
+    History,
+    /// Those of the history and of the notifiers: it sends what is there.
+    Sending,
+    /// None.
     Nothing,
+}
+
+/// A part of the configuration that has secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `[source.…]`.
+    Sources,
+    /// `[notifier.…]`.
+    Notifiers,
+    /// `[history]`.
+    History,
+}
+
+impl Need {
+    fn has(self, part: Part) -> bool {
+        match self {
+            Self::Secrets => true,
+            Self::Sources => part == Part::Sources,
+            Self::History => part == Part::History,
+            Self::Sending => part != Part::Sources,
+            Self::Nothing => false,
+        }
+    }
 }
 
 /// Reads secrets, and remembers what to be careful about.
 pub struct Keeper<'h> {
     host: &'h dyn Host,
-    need: Cell<Need>,
+    need: Need,
+    part: Cell<Part>,
     /// Environment variables that hold secrets: withheld from commands.
     pub variables: RefCell<Vec<String>>,
     /// Whether one is written into the file itself.
@@ -34,22 +62,32 @@ pub struct Keeper<'h> {
 }
 
 impl<'h> Keeper<'h> {
-    /// Nothing found yet.
+    /// Nothing found yet; the sources come first.
     pub fn new(host: &'h dyn Host, need: Need) -> Self {
         Self {
             host,
-            need: Cell::new(need),
+            need,
+            part: Cell::new(Part::Sources),
             variables: RefCell::default(),
             literal: RefCell::default(),
             secrets: RefCell::default(),
         }
     }
 
-    /// The sources are read: what comes now is used only by commands that send.
-    pub fn after_sources(&self) {
-        if self.need.get() == Need::Sources {
-            self.need.set(Need::Nothing);
-        }
+    /// What comes now is of this part.
+    pub fn reading(&self, part: Part) {
+        self.part.set(part);
+    }
+
+    /// Whether the secrets that come now are used.
+    fn needed(&self) -> bool {
+        self.need.has(self.part.get())
+    }
+
+    /// A secret that was found in another value of the file.
+    pub fn literal(&self, secret: &Secret) {
+        *self.literal.borrow_mut() = true;
+        self.keep(secret.clone());
     }
 
     /// The secret under a key that must be there. Unresolved ones are empty.
@@ -89,10 +127,10 @@ impl<'h> Keeper<'h> {
 
     /// A file that goes with secrets, such as a CA's certificate; none when secrets are not needed now.
     pub fn bytes(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
-        match self.need.get() {
-            Need::Secrets | Need::Sources => self.host.bytes(path).map(Some).map_err(|error| error.to_string()),
-            Need::Nothing => Ok(None),
+        if !self.needed() {
+            return Ok(None);
         }
+        self.host.bytes(path).map(Some).map_err(|error| error.to_string())
     }
 
     fn keep(&self, secret: Secret) -> Secret {
@@ -126,7 +164,7 @@ impl<'h> Keeper<'h> {
 
     fn env(&self, name: &str) -> Result<Secret, String> {
         self.variables.borrow_mut().push(name.into());
-        if self.need.get() == Need::Nothing {
+        if !self.needed() {
             return Ok(Secret::new(String::new()));
         }
         let text = self.host.env(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
@@ -134,7 +172,7 @@ impl<'h> Keeper<'h> {
     }
 
     fn file(&self, path: &Path) -> Result<Secret, String> {
-        if self.need.get() == Need::Nothing {
+        if !self.needed() {
             return Ok(Secret::new(String::new()));
         }
         let text = self.host.read(path).map_err(|error| error.to_string())?;

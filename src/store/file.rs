@@ -271,6 +271,15 @@ fn replace_new(path: &Path) -> io::Result<File> {
     create_new(path)
 }
 
+/// A new and empty file with the rights of a state: none else of that name may be there.
+pub fn create(path: &Path) -> io::Result<()> {
+    let file = create_new(path)?;
+    if let Some(dir) = path.parent() {
+        own_as_directory(&file, dir);
+    }
+    Ok(())
+}
+
 fn create_new(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)?;
     // Whatever the umask of who started us.
