@@ -12,6 +12,7 @@ use crate::config::{Config, fields};
 use crate::error::{Error, Exit, Result};
 use crate::host::Host;
 use crate::quota::bytes::{Amount, Round};
+use crate::quota::event::{Event, Kind, Outcome};
 use crate::quota::instant::Instant;
 use crate::quota::meter::{Calibration, Counters, Ledger};
 use crate::quota::policy::Quota;
@@ -43,9 +44,12 @@ pub fn calibrate(
         None => now,
     };
     let before = apply(&mut state, quota, &args.subject, amount.bytes, at, now)?;
-    check::save(&mut *guard, &state)?;
     let show = |bytes| quota.unit.show(bytes, Round::Down);
-    let text = format!("{}: {} instead of {}", args.subject, show(amount.bytes), show(before));
+    let figures = format!("{} instead of {}", show(amount.bytes), show(before));
+    let event = Event::new(now, Kind::Calibration, Outcome::Done).about(&quota.source, &args.subject, &quota.name);
+    state.history.note(event.named("", "by hand").saying(&figures));
+    check::save(&mut *guard, &state)?;
+    let text = format!("{}: {figures}", args.subject);
     let exit = if problems.is_empty() { Exit::Done } else { Exit::Problems };
     Ok((std::iter::once(text).chain(problems).collect::<Vec<_>>().join("\n"), exit))
 }

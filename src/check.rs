@@ -1,4 +1,4 @@
-//! One checking run: lock, load, read, meter, decide, save intents, notify, enforce, save outcomes.
+//! One checking run: lock, load, read, meter, decide, save intents, notify, enforce, record, save outcomes.
 //!
 //! Rules of the line: the lock is taken before the first reading; intents are saved before anything leaves the
 //! machine; each outcome is saved as soon as it is known; a message is tried before its tier's action and never
@@ -9,6 +9,8 @@ pub mod by_hand;
 mod fill;
 mod hold;
 mod meter;
+mod recall;
+mod record;
 mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +19,7 @@ use std::time::Duration;
 
 use crate::config::{Config, NamedSource, PublicAddress, fields};
 use crate::error::{Error, Exit, Result};
+use crate::history::Access;
 use crate::host::{Host, Request, Tls};
 use crate::notify::deliver::Post;
 use crate::quota::clock::{News, Verdict};
@@ -74,31 +77,48 @@ impl Report {
 }
 
 /// Runs the line.
-pub fn check(host: &Arc<dyn Host>, store: &dyn Store, config: &Config, options: &Options) -> Result<Report> {
+pub fn check(
+    host: &Arc<dyn Host>,
+    store: &dyn Store,
+    history: &dyn Access,
+    config: &Config,
+    options: &Options,
+) -> Result<Report> {
     let mut run = Run::new(host, config, options)?;
     let mut guard = lock(host, store, config, Duration::ZERO)?;
     let mut state = run.load(&mut *guard)?;
     let said = run.read(&state);
     run.meter(&mut state, said);
     run.fill(&mut state);
-    let plan = run.decide(&mut state);
+    run.recall_usage(&mut state, history);
+    let mut plan = run.decide(&mut state);
+    run.recall_days(&state, &mut plan, history);
     run.save_intents(&mut *guard, &mut state, &plan)?;
     run.notify(&mut *guard, &mut state, run.messages_until())?;
     run.enforce(&mut *guard, &mut state, &plan)?;
     run.hold(&mut *guard, &mut state)?;
     run.notify(&mut *guard, &mut state, config.deadline)?;
+    run.record(&mut state, history);
     run.save_outcomes(&mut *guard, state)
 }
 
 /// The same line as far as deciding, for `--debug`: nothing is locked, sent, done or written.
-pub fn rehearse(host: &Arc<dyn Host>, store: &dyn Store, config: &Config, options: &Options) -> Result<Report> {
+pub fn rehearse(
+    host: &Arc<dyn Host>,
+    store: &dyn Store,
+    history: &dyn Access,
+    config: &Config,
+    options: &Options,
+) -> Result<Report> {
     let mut run = Run { eager: true, ..Run::new(host, config, options)? };
     let loaded = store::load(store.peek())?;
     let mut state = run.begin(loaded.state, loaded.broken.as_ref().map(|broken| (broken, None)));
     let said = run.read(&state);
     run.meter(&mut state, said);
     run.fill(&mut state);
-    let plan = run.decide(&mut state);
+    run.recall_usage(&mut state, history);
+    let mut plan = run.decide(&mut state);
+    run.recall_days(&state, &mut plan, history);
     run.trace_plan(&state, &plan);
     let now = run.clock.now;
     Ok(Report { state, problems: run.problems, untold: Vec::new(), trace: run.trace, now })
@@ -303,6 +323,7 @@ impl<'a> Run<'a> {
         }
         self.problems.append(&mut plan.problems);
         self.trace.append(&mut plan.reasons);
+        state.history.events.append(&mut plan.events);
         plan
     }
 

@@ -9,6 +9,7 @@ use crate::api::pve::Cluster;
 use crate::config::NamedAction;
 use crate::enforce::{Action, Order, Outcome, Target};
 use crate::error::Result;
+use crate::quota::event::{self, Event};
 use crate::quota::guest::{Guest, Id};
 use crate::quota::message::{self, Off};
 use crate::quota::policy::{ActionRule, DAY, Effect, Go, Plan, Quota, Step, TRIES, Tier, View, due_again};
@@ -95,6 +96,7 @@ impl Run<'_> {
         {
             held.ordered = Some(self.clock.now);
         }
+        self.log_action(state, step, event::Outcome::Started, "");
         save(guard, state)?;
         let outcome = self.order(state, step, action, timeout, manner);
         if let Some(thing) = thing {
@@ -202,11 +204,18 @@ impl Run<'_> {
             }
             Outcome::Done { output } => {
                 (deed.status, deed.output) = (Status::Done, self.redact(&output));
+                self.log_action(state, step, event::Outcome::Done, &output);
                 self.tell_done(state, step, action, Off::Now);
             }
             Outcome::Unneeded => {
                 let off = if deed.tries > 1 { Off::Now } else { Off::Already };
                 deed.status = Status::Done;
+                self.log_action(
+                    state,
+                    step,
+                    event::Outcome::Done,
+                    if off == Off::Already { "it was so already" } else { "" },
+                );
                 self.tell_done(state, step, action, off);
             }
             Outcome::Issued { .. }
@@ -215,6 +224,7 @@ impl Run<'_> {
                     && deed.went_down(&self.machine, self.clock.now) =>
             {
                 deed.status = Status::Done;
+                self.log_action(state, step, event::Outcome::Done, "this machine was started anew");
                 self.put(state, step, |run, view| message::took_effect(&run.context(), view, &action.named.rule));
             }
             Outcome::Issued { output, job } => {
@@ -227,11 +237,16 @@ impl Run<'_> {
                 deed.sent |= step.go == Go::Apply;
                 deed.output = self.redact(&why);
                 self.trouble(step, &self.redact(&why));
+                if step.go == Go::Apply {
+                    self.log_action(state, step, event::Outcome::Unknown, &why);
+                }
             }
             Outcome::Postponed { why } => {
                 deed.status = Status::Failed;
                 deed.tries = deed.tries.saturating_sub(1);
                 deed.output = self.redact(&why);
+                // It was not tried: the log says so once a day.
+                state.history.events.pop_if(|event| event.outcome == event::Outcome::Started);
                 self.postponed(state, step, &action.named.rule, &why);
                 self.is_not_ordered(state, action);
             }
@@ -250,6 +265,15 @@ impl Run<'_> {
         self.config.secrets.iter().fold(text.to_owned(), |text, secret| secret.redact(&text))
     }
 
+    /// Notes for the log what became of an action.
+    fn log_action(&self, state: &mut State, step: &Step, outcome: event::Outcome, detail: &str) {
+        let quota = &self.config.quotas[step.quota];
+        let event = Event::new(self.clock.now, event::Kind::Action, outcome);
+        let event = event.about(&quota.source, &step.subject, &quota.name);
+        let event = event.named(&step.action, &message::tier_name(&quota.tiers[step.tier]));
+        state.history.note(event.saying(&self.redact(detail)));
+    }
+
     fn trouble(&mut self, step: &Step, why: &str) {
         let key = step_key(step, &self.config.quotas[step.quota]);
         let why = why.lines().next().unwrap_or_default();
@@ -265,6 +289,7 @@ impl Run<'_> {
         deed.status = if tries < TRIES { Status::Failed } else { Status::GivenUp };
         (deed.output, deed.job) = (why.clone(), None);
         self.trouble(step, &why);
+        self.log_action(state, step, event::Outcome::Failed, &why);
         self.put(state, step, |run, view| message::failed(&run.context(), view, action, tries, &why));
     }
 
@@ -275,6 +300,7 @@ impl Run<'_> {
         let key = step_key(step, &self.config.quotas[step.quota]);
         if state.warned.get(&key).is_none_or(|told| due_again(*told, DAY, self.clock.now)) {
             state.warned.insert(key, self.clock.now);
+            self.log_action(state, step, event::Outcome::Failed, &why);
             self.put(state, step, |run, view| message::postponed(&run.context(), view, action, &why));
         }
     }

@@ -6,6 +6,7 @@ use super::{Options, Run, save};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::quota::event::{self, Event};
 use crate::quota::hold;
 use crate::quota::instant::Instant;
 use crate::quota::state::{HeldGuest, State};
@@ -41,11 +42,16 @@ pub fn lift(
     run.meter(&mut state, said);
     let memory = state.sources.entry(source.to_owned()).or_default();
     let any = hold::set_lifted(&config.quotas, memory, subject, lifted);
+    let event = Event::new(run.clock.now, event::Kind::Lift, event::Outcome::Started).about(source, subject, "");
+    let reason = if lifted { "by hand, for the period that runs" } else { "an earlier lift by hand was taken back" };
+    let held = |state: &State| state.guests.get(source).is_some_and(|guests| guests.contains_key(subject));
+    if any || held(&state) {
+        state.history.note(event.named("", reason));
+    }
     let wants = hold::wants(&run.context(), &state);
     run.note(&mut state, &wants);
     run.keep_notices(&mut state);
     save(guard, &state)?;
-    let held = |state: &State| state.guests.get(source).is_some_and(|guests| guests.contains_key(subject));
     let was_held = held(&state);
     if was_held && lifted && run.withheld.is_none() {
         run.bring(guard, &mut state, &wants, |name| (name.0.as_str(), name.1.as_str()) == (source, subject))?;

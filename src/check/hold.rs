@@ -18,12 +18,13 @@ use crate::api::pve::power::Order;
 use crate::api::pve::{ABREAST, Cause, Cluster, Failure, Kind};
 use crate::error::Result;
 use crate::host::Job;
+use crate::quota::event::{self, Event};
 use crate::quota::guest::Id;
 use crate::quota::hold::{self, Name, Strictest, Want};
 use crate::quota::instant::Instant;
 use crate::quota::message::{self, HeldName, LetGo};
 use crate::quota::policy::{DAY, due_again};
-use crate::quota::state::{Down, HeldGuest, Likeness, State, Trouble};
+use crate::quota::state::{Down, HeldGuest, Likeness, Need, State, Trouble};
 use crate::store::Guard;
 
 /// Guests that are read side by side and whose changes are saved in one go, before any of them is made.
@@ -342,6 +343,10 @@ impl Run<'_> {
         if let Err(failure) = outcome {
             return self.trouble_of(state, &work.seen, &failure);
         }
+        if work.seen.wanted != Strictest::default() {
+            let outcome = if work.power.is_some() { event::Outcome::Started } else { event::Outcome::Done };
+            self.log_hold(state, &work.seen, event::Kind::Hold, outcome, "");
+        }
         if work.power.is_none() {
             held_mut(state, &work.seen.name).into_iter().for_each(|held| held.trouble = None);
             if work.seen.wanted == Strictest::default() {
@@ -419,6 +424,9 @@ impl Run<'_> {
         let how = LetGo { needs: &held.needs, foreign, off, is_another };
         let told = held.changed || !foreign.is_empty();
         let item = told.then(|| seen.held_name().let_go(&self.context(), &how));
+        if told {
+            self.log_hold(state, seen, event::Kind::Lift, event::Outcome::Done, &foreign.join(", "));
+        }
         if let Some(guests) = state.guests.get_mut(&seen.name.0) {
             guests.remove(&seen.name.1);
         }
@@ -426,6 +434,19 @@ impl Run<'_> {
         if let Some(item) = item {
             self.put_all(state, &item);
         }
+    }
+
+    /// Notes for the log what was done to a guest, and who wants it held or did so last.
+    fn log_hold(&self, state: &mut State, seen: &Seen, kind: event::Kind, outcome: event::Outcome, detail: &str) {
+        let (source, subject) = &seen.name;
+        let needs = held(state, &seen.name).map(|held| held.needs.clone()).unwrap_or_default();
+        let list = |of: fn(&Need) -> &str| {
+            let mut names: Vec<&str> = needs.iter().map(of).collect();
+            names.dedup();
+            names.join(", ")
+        };
+        let event = Event::new(self.clock.now, kind, outcome).about(source, subject, &list(|need| &need.quota));
+        state.history.note(event.named(&list(|need| &need.action), "").saying(detail));
     }
 
     /// What could not be done to a guest is a problem in each run; it is told when it lasts or does not pass by itself,
@@ -442,6 +463,8 @@ impl Run<'_> {
             trouble.told = Some(now);
             let lifting = held.lifting.is_some();
             let item = name.not_held(&self.context(), &why, lifting);
+            let kind = if lifting { event::Kind::Lift } else { event::Kind::Hold };
+            self.log_hold(state, seen, kind, event::Outcome::Failed, &why);
             self.put_all(state, &item);
         }
     }

@@ -74,7 +74,8 @@ impl Run<'_> {
                     true => Notice::another_id(source, subject, id),
                     false => Notice::renewed(source, subject, id),
                 };
-                return self.tell_daily(state, notice);
+                self.tell_daily(state, notice);
+                return;
             }
             Oddity::Fell { subject, narrow } => Notice::fell(source, subject, *narrow),
             Oddity::Implausible { subject, flow } => Notice::implausible(source, subject, flow.rx.max(flow.tx)),
@@ -83,13 +84,15 @@ impl Run<'_> {
         self.tell_daily(state, notice);
     }
 
-    /// Tells what may be so for long at most once a day.
-    pub(super) fn tell_daily(&mut self, state: &mut State, notice: Notice) {
+    /// Tells what may be so for long at most once a day; whether it does so now.
+    pub(super) fn tell_daily(&mut self, state: &mut State, notice: Notice) -> bool {
         let now = self.clock.now;
-        if state.warned.get(&notice.key).is_none_or(|told| due_again(*told, DAY, now)) {
+        let due = state.warned.get(&notice.key).is_none_or(|told| due_again(*told, DAY, now));
+        if due {
             state.warned.insert(notice.key.clone(), now);
             self.notices.push(notice);
         }
+        due
     }
 }
 

@@ -7,6 +7,7 @@ use super::{Run, save};
 use crate::config::NamedAction;
 use crate::enforce::{Order, Outcome};
 use crate::error::Result;
+use crate::quota::event::{self, Event};
 use crate::quota::instant::Instant;
 use crate::quota::lift;
 use crate::quota::message::Notice;
@@ -122,6 +123,7 @@ impl Run<'_> {
             }
             Outcome::Done { .. } | Outcome::Unneeded => {
                 self.notices.extend(ordered.then(|| Notice::lifted(thing, held)));
+                state.history.events.extend(ordered.then(|| undone(held, thing, event::Outcome::Done, now)));
                 state.held.remove(thing);
                 return self.keep_notices(state);
             }
@@ -148,7 +150,10 @@ impl Run<'_> {
         let Some(held) = state.held.get(thing) else { return };
         let notice = Notice::not_lifted(thing, held, why);
         self.problem(&notice.key, format!("{thing}: {}", why.lines().next().unwrap_or_default()));
-        self.tell_daily(state, notice);
+        let event = undone(held, thing, event::Outcome::Failed, self.clock.now).saying(why);
+        if self.tell_daily(state, notice) {
+            state.history.note(event);
+        }
         self.keep_notices(state);
     }
 }
@@ -157,6 +162,15 @@ impl Run<'_> {
 const TAKES: Duration = Duration::from_secs(1800);
 /// How long an order is given to come about before it is given again.
 const AGAIN: Duration = Duration::from_secs(600);
+
+/// What became of undoing something, for the log.
+fn undone(held: &Held, thing: &str, outcome: event::Outcome, now: Instant) -> Event {
+    let event = Event::new(now, event::Kind::Lift, outcome).named(&held.action, thing);
+    match held.claims.first() {
+        Some(claim) => event.about(&claim.source, &claim.subject, &claim.quota),
+        None => event,
+    }
+}
 
 fn row_period(state: &State, quota: &Quota, step: &Step) -> Option<Instant> {
     let source = state.sources.get(&quota.source)?;

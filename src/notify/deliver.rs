@@ -11,6 +11,7 @@ use crate::config::Channel;
 use crate::error::Result;
 use crate::host::Host;
 use crate::quota::duration::Language;
+use crate::quota::event::{self, Event};
 use crate::quota::instant::Instant;
 use crate::quota::message::{self, Notice};
 use crate::quota::state::{Moved, Outbox, State};
@@ -93,7 +94,8 @@ impl Post<'_> {
                 Delivery::Accepted { moved: to } => {
                     let told = |key: &String| stand_for.get(key).cloned().unwrap_or_else(|| vec![key.clone()]);
                     let told: HashSet<String> = message.items.iter().flat_map(told).collect();
-                    outbox.items.retain(|item| !told.contains(&item.key));
+                    let told = outbox.items.extract_if(.., |item| told.contains(&item.key));
+                    state.history.events.extend(told.map(|item| sent(&channel.name, &item, self.now)));
                     outbox.not_before = None;
                     self.remember_move(channel, outbox, moved, to);
                     save(state)?;
@@ -119,5 +121,14 @@ impl Post<'_> {
         }
         outbox.put(Notice::moved(&channel.name, &from, &to).item(self.language, self.now));
         outbox.moved = Some(Moved { from, to });
+    }
+}
+
+/// A message that its channel has, for the log.
+fn sent(channel: &str, item: &Item, now: Instant) -> Event {
+    let event = Event::new(now, event::Kind::Alert, event::Outcome::Done).named(channel, &item.title);
+    match &item.about {
+        Some(about) => event.about(&about.source, &about.subject, &about.quota),
+        None => event,
     }
 }

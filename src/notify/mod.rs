@@ -23,6 +23,21 @@ pub trait Notifier: Send + Sync {
     fn limit(&self) -> usize;
     /// Sends one message within `timeout`. `moved` is where the chat was last found to have moved to.
     fn send(&self, host: &dyn Host, message: &Message, moved: Option<&str>, timeout: Duration) -> Delivery;
+    /// UTF-16 units a message with a picture may have; none for a channel that shows no pictures.
+    fn picture_limit(&self) -> Option<usize> {
+        None
+    }
+    /// Sends one message with a picture, a PNG, within `timeout`, where [`Notifier::picture_limit`] says that it can.
+    fn send_picture(
+        &self,
+        host: &dyn Host,
+        message: &Message,
+        _png: &[u8],
+        moved: Option<&str>,
+        timeout: Duration,
+    ) -> Delivery {
+        self.send(host, message, moved, timeout)
+    }
     /// The least time between two messages of one run.
     fn pace(&self) -> Duration;
     /// What is sent where, for `--debug`, without any secret.

@@ -1,10 +1,11 @@
-//! Messages to a Telegram chat by the Bot API's `sendMessage`.
+//! Messages to a Telegram chat by the Bot API's `sendMessage`, and pictures by its `sendPhoto`.
 //!
 //! The token is part of the URL; no text that leaves this module holds it, whatever a server or library says. An
 //! answer may show a way through (without markup, in the chat the group became, a few seconds later): each is tried
 //! once, all within one time limit. A new one is a [`Remedy`] in `answer.rs` and its arm in [`Attempt::adapt`].
 
 mod answer;
+mod form;
 mod open;
 mod settings;
 #[cfg(test)]
@@ -14,9 +15,10 @@ use std::fmt::Write as _;
 use std::mem;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use self::answer::{Remedy, Verdict, judge};
+use self::form::Form;
 pub use self::open::open;
 pub use self::settings::{Chat, check_base, check_proxy, check_token};
 use super::{Delivery, Notifier};
@@ -26,6 +28,8 @@ use crate::secret::Secret;
 
 /// UTF-16 units of a message; holds too if the server counts code points.
 const LIMIT: usize = 4096;
+/// UTF-16 units of a picture's caption.
+const CAPTION_LIMIT: usize = 1024;
 /// About what one chat takes.
 const PACE: Duration = Duration::from_secs(1);
 /// A longer wait is left to a later run.
@@ -90,22 +94,22 @@ impl Notifier for Telegram {
     }
 
     fn send(&self, host: &dyn Host, message: &Message, moved: Option<&str>, timeout: Duration) -> Delivery {
-        let end = host.elapsed().saturating_add(timeout);
-        let left = || end.saturating_sub(host.elapsed());
-        let mut attempt = Attempt { moved: moved.map(str::to_owned), ..Attempt::default() };
-        let mut last = self.kept("no time was left to send", &Remedy::None);
-        while !left().is_zero() {
-            match self.try_once(host, message, &attempt, left()) {
-                Verdict::Accepted => return Delivery::Accepted { moved: attempt.moved },
-                Verdict::Refused { problem, remedy } => {
-                    last = self.kept(&problem, &remedy);
-                    if !attempt.adapt(host, &remedy, left()) {
-                        break;
-                    }
-                }
-            }
-        }
-        last
+        self.post(host, &Post { message, picture: None }, moved, timeout)
+    }
+
+    fn picture_limit(&self) -> Option<usize> {
+        Some(CAPTION_LIMIT)
+    }
+
+    fn send_picture(
+        &self,
+        host: &dyn Host,
+        message: &Message,
+        png: &[u8],
+        moved: Option<&str>,
+        timeout: Duration,
+    ) -> Delivery {
+        self.post(host, &Post { message, picture: Some(png) }, moved, timeout)
     }
 
     fn pace(&self) -> Duration {
@@ -122,13 +126,47 @@ impl Notifier for Telegram {
     }
 }
 
+/// What is sent.
+struct Post<'a> {
+    message: &'a Message,
+    /// A PNG, of which the message is the caption.
+    picture: Option<&'a [u8]>,
+}
+
 impl Telegram {
-    fn try_once(&self, host: &dyn Host, message: &Message, attempt: &Attempt, timeout: Duration) -> Verdict {
+    fn post(&self, host: &dyn Host, post: &Post<'_>, moved: Option<&str>, timeout: Duration) -> Delivery {
+        let end = host.elapsed().saturating_add(timeout);
+        let left = || end.saturating_sub(host.elapsed());
+        let mut attempt = Attempt { moved: moved.map(str::to_owned), ..Attempt::default() };
+        let mut last = self.kept("no time was left to send", &Remedy::None);
+        while !left().is_zero() {
+            match self.try_once(host, post, &attempt, left()) {
+                Verdict::Accepted => return Delivery::Accepted { moved: attempt.moved },
+                Verdict::Refused { problem, remedy } => {
+                    last = self.kept(&problem, &remedy);
+                    if !attempt.adapt(host, &remedy, left()) {
+                        break;
+                    }
+                }
+            }
+        }
+        last
+    }
+
+    fn try_once(&self, host: &dyn Host, post: &Post<'_>, attempt: &Attempt, timeout: Duration) -> Verdict {
+        let fields = self.fields(post, attempt);
+        let (method, content_type, body) = match post.picture {
+            None => ("sendMessage", "application/json".into(), Value::Object(fields).to_string().into_bytes()),
+            Some(png) => {
+                let form = Form::new(&fields, "photo", "chart.png", "image/png", png);
+                ("sendPhoto", form.content_type, form.body)
+            }
+        };
         let request = Request {
             method: "POST",
-            url: format!("{}/bot{}/sendMessage", self.api_base, path_segment(self.token.expose())),
-            headers: vec![("Content-Type", "application/json".into())],
-            body: self.body(message, attempt).to_string().into_bytes(),
+            url: format!("{}/bot{}/{method}", self.api_base, path_segment(self.token.expose())),
+            headers: vec![("Content-Type", content_type)],
+            body,
             timeout,
             proxy: self.proxy.as_ref().map(|proxy| proxy.expose().to_owned()),
             tls: Tls::System,
@@ -146,25 +184,29 @@ impl Telegram {
         }
     }
 
-    fn body(&self, message: &Message, attempt: &Attempt) -> Value {
+    fn fields(&self, post: &Post<'_>, attempt: &Attempt) -> Map<String, Value> {
         let chat = attempt.moved.as_deref().unwrap_or(&self.chat.id);
-        let mut body = json!({
-            "chat_id": chat.parse::<i64>().map_or_else(|_| json!(chat), |id| json!(id)),
-            "link_preview_options": {"is_disabled": true},
-        });
-        if attempt.plain {
-            body["text"] = json!(message.plain());
-        } else {
-            body["text"] = json!(html(message));
-            body["parse_mode"] = json!("HTML");
+        let mut fields = Map::new();
+        let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
+        put("chat_id", chat.parse::<i64>().map_or_else(|_| json!(chat), |id| json!(id)));
+        let text = if attempt.plain { post.message.plain() } else { html(post.message) };
+        match post.picture {
+            None => {
+                put("link_preview_options", json!({"is_disabled": true}));
+                put("text", json!(text));
+            }
+            Some(_) => put("caption", json!(text)),
+        }
+        if !attempt.plain {
+            put("parse_mode", json!("HTML"));
         }
         if let Some(topic) = self.chat.topic {
-            body["message_thread_id"] = json!(topic);
+            put("message_thread_id", json!(topic));
         }
         if self.silent {
-            body["disable_notification"] = json!(true);
+            put("disable_notification", json!(true));
         }
-        body
+        fields
     }
 
     fn kept(&self, problem: &str, remedy: &Remedy) -> Delivery {

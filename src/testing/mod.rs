@@ -1,14 +1,18 @@
 //! A simulated world, and what is shown in it: scenarios with their transcripts, the power cut around every effect,
 //! random years, and the shape of the source itself.
 
+pub mod archive;
 mod cloud;
 mod cluster;
 mod cuts;
+#[cfg(all(feature = "postgres", feature = "mysql"))]
+pub mod database;
 mod guest_config;
+mod history;
 mod random;
 mod random_cloud;
 mod random_cluster;
 mod scenario;
-mod sim;
+pub mod sim;
 mod tidy;
 pub mod vendor;

@@ -134,6 +134,7 @@ impl Play {
             "disk" => self.world.inner().full = rest == "full",
             "state" => self.state(rest)?,
             "figures" => self.figures(),
+            "history" => self.history(rest)?,
             _ => return None,
         }
         Some(())
@@ -290,6 +291,16 @@ impl Play {
         Some(())
     }
 
+    /// Takes the history store away, or shows what it has.
+    fn history(&self, rest: &str) -> Option<()> {
+        match rest {
+            "up" | "down" => self.world.inner().archive_down = rest == "down",
+            "" => super::history::tell(&self.world),
+            _ => return None,
+        }
+        Some(())
+    }
+
     fn figures(&self) {
         for (name, used) in self.used() {
             self.world.note(format!("  figure: {name}: {used}"));
@@ -298,6 +309,7 @@ impl Play {
 
     /// Nothing was done to a guest that should not have been, and those that are not held are as they were.
     pub fn check_cluster(&self, place: &str) {
+        super::history::check(&self.world, place);
         let inner = self.world.inner();
         for judged in [inner.cluster.tightened_only(), inner.cluster.untouched()] {
             judged.unwrap_or_else(|why| panic!("{place}: {why}"));

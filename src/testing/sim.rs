@@ -12,15 +12,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::archive::MemoryArchive;
 use super::cloud::Cloud;
 use super::cluster::Cluster;
 use crate::check::{self, Options, Report};
 use crate::config::secret::Need;
 use crate::config::{self, Config};
 use crate::error::{Error, Result};
+use crate::history::{self, Access, Archive, Batch, Failure};
 use crate::host::{Command, Host, HttpError, Job, Ran, Reached, Request, Response};
 use crate::quota::instant::Instant;
 use crate::quota::state::State;
+use crate::quota::track::Grain;
 use crate::store::{Documents, Guard, LockError, Store};
 
 /// The world, shared by the host and the store of a run.
@@ -57,6 +60,10 @@ pub struct Inner {
     pub previous: Option<Vec<u8>>,
     /// Whether a save fails: the disk is full.
     pub full: bool,
+    /// The history store.
+    pub archive: MemoryArchive,
+    /// Whether it does not answer.
+    pub archive_down: bool,
     /// What happened.
     pub transcript: Vec<String>,
     /// Texts accepted by Telegram.
@@ -119,6 +126,8 @@ pub enum Effect {
     Send,
     /// A command was run.
     Command,
+    /// The history was written.
+    Record,
 }
 
 /// On which side of an effect the power is cut.
@@ -185,6 +194,8 @@ impl World {
             current: None,
             previous: None,
             full: false,
+            archive: MemoryArchive::default(),
+            archive_down: false,
             transcript: Vec::new(),
             accepted: Vec::new(),
             ran: Vec::new(),
@@ -254,7 +265,7 @@ impl World {
 
     /// One run, which the fuse may cut.
     pub fn run(&self, config: &Config) -> Ended {
-        self.attempt(|host| check::check(host, self, config, &Options::default()))
+        self.attempt(|host| check::check(host, self, self, config, &Options::default()))
     }
 
     /// Anything of the program's that the fuse may cut.
@@ -481,6 +492,81 @@ impl Store for World {
 
     fn peek(&self) -> &dyn Documents {
         self
+    }
+}
+
+impl Access for World {
+    fn is_kept(&self) -> bool {
+        true
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn open(&self, _: Duration) -> std::result::Result<Box<dyn Archive>, Failure> {
+        if self.inner().archive_down {
+            return Err(Failure { text: "connection refused".into() });
+        }
+        let archive = self.inner().archive.clone();
+        Ok(Box::new(Recorder { world: self.clone(), archive }))
+    }
+
+    fn look(&self, limit: Duration) -> std::result::Result<Option<Box<dyn Archive>>, Failure> {
+        self.open(limit).map(Some)
+    }
+}
+
+/// The history store, whose writes the fuse may cut.
+struct Recorder {
+    world: World,
+    archive: MemoryArchive,
+}
+
+impl Archive for Recorder {
+    fn write(&mut self, batch: &Batch) -> std::result::Result<(), Failure> {
+        self.world.effect(Effect::Record, |_| self.archive.write(batch))
+    }
+
+    fn instances(&mut self) -> std::result::Result<Vec<history::Instance>, Failure> {
+        self.archive.instances()
+    }
+
+    fn subjects(&mut self, instance: Option<&str>) -> std::result::Result<Vec<history::Known>, Failure> {
+        self.archive.subjects(instance)
+    }
+
+    fn rows(
+        &mut self,
+        ids: Option<&[i64]>,
+        from: Instant,
+        to: Instant,
+        grain: Grain,
+    ) -> std::result::Result<Vec<history::Row>, Failure> {
+        self.archive.rows(ids, from, to, grain)
+    }
+
+    fn nearest(
+        &mut self,
+        id: i64,
+        side: history::Side,
+        at: Instant,
+        grain: Grain,
+    ) -> std::result::Result<Option<history::Row>, Failure> {
+        self.archive.nearest(id, side, at, grain)
+    }
+
+    fn events(
+        &mut self,
+        instance: Option<&str>,
+        from: Instant,
+        to: Instant,
+    ) -> std::result::Result<Vec<history::Logged>, Failure> {
+        self.archive.events(instance, from, to)
+    }
+
+    fn prune(&mut self, prune: &history::Prune, rehearse: bool) -> std::result::Result<history::Pruned, Failure> {
+        self.archive.prune(prune, rehearse)
     }
 }
 

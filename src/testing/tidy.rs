@@ -39,6 +39,8 @@ const NOT_FOR: &[(&str, &[&str])] = &[
     ("enforce", &["sources", "notify", "store", "check"]),
     ("notify", &["sources", "enforce", "store", "check"]),
     ("config", &["store", "check"]),
+    ("history", &["sources", "notify", "enforce", "check", "report"]),
+    ("report", &["sources", "enforce", "check"]),
     ("status", &["sources", "notify", "enforce", "store", "host", "check"]),
 ];
 

@@ -254,6 +254,7 @@ fn packed(name: &str) -> Vec<Message> {
         title: title.clone(),
         body: body.clone(),
         many: None,
+        about: None,
     };
     let items = [item("a"), item("b"), item("c"), item("d")];
     pack("hk-1 <1.2.3.4>", &items, &|n| format!("and {n} more"), telegram().limit(), 3)
