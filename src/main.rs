@@ -12,6 +12,8 @@
 //! | [`enforce`] | what tiers do |
 //! | [`store`] | the locked state file |
 //! | [`discover`] | what a vendor's account has, for those who set up |
+//! | [`history`] | what ever flowed, and what was done and told: samples behind one trait |
+//! | [`report`] | what was used, from the history, in each form |
 //! | [`host`] | the one door to the outside |
 //!
 //! Invariants: nothing leaves the machine before what it follows from is saved; a failure is told and remembered
@@ -25,12 +27,15 @@ mod config;
 mod discover;
 mod enforce;
 mod error;
+mod history;
 mod host;
 mod lift;
 mod log;
 mod notify;
 mod notify_test;
+mod prune;
 mod quota;
+mod report;
 mod secret;
 mod sources;
 mod status;
@@ -39,7 +44,7 @@ mod store;
 mod testing;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,9 +56,11 @@ use cli::{Cli, Command, ConfigCommand};
 use config::Config;
 use config::secret::Need;
 use error::{Exit, Result};
+use history::place::Kept;
 use host::Host;
 use host::os::{OsHost, Output};
 use log::Log;
+use report::Desk;
 use status::{Look, Service};
 use store::Store;
 use store::file::FileStore;
@@ -113,12 +120,14 @@ fn run(host: &Arc<dyn Host>, cli: &Cli, log: &mut Log) -> Result<Exit> {
     match &cli.command {
         Command::Check(args) => {
             let config = load(Need::Secrets)?;
-            check(host, &store(&config)?, &config, cli, args, log)
+            check(host, &state_dir(&**host, cli, &config)?, &config, cli, args, log)
         }
         Command::Status(args) => {
             let config = load(Need::Nothing)?;
             status(&**host, &store(&config)?, &config, args, log)
         }
+        Command::Report(args) => at_desk(host, cli, need_of(args), |desk| report::run(desk, args, log)),
+        Command::Prune(args) => at_desk(host, cli, Need::History, |desk| prune::run(desk, args)),
         Command::Config { command: ConfigCommand::Check } => Ok(config_check(&**host, &load(Need::Nothing)?, log)),
         Command::Config { command: ConfigCommand::Show } => print(&**host, &config::show::show(&load(Need::Nothing)?)),
         Command::Discover { source } => discover::run(&**host, cli.config.as_deref(), source, log),
@@ -138,6 +147,19 @@ fn run(host: &Arc<dyn Host>, cli: &Cli, log: &mut Log) -> Result<Exit> {
     }
 }
 
+/// Which secrets a report uses.
+fn need_of(args: &cli::ReportArgs) -> Need {
+    if args.send { Need::Sending } else { Need::History }
+}
+
+/// Does what is done with the history.
+fn at_desk(host: &Arc<dyn Host>, cli: &Cli, need: Need, work: impl FnOnce(&Desk<'_>) -> Result<Exit>) -> Result<Exit> {
+    let config = config::load(&**host, cli.config.as_deref(), need)?;
+    let state_dir = state_dir(&**host, cli, &config)?;
+    let store = FileStore::new(state_dir.clone());
+    work(&Desk { host: &**host, store: &store, state_dir: &state_dir, config: &config })
+}
+
 fn state_dir(host: &dyn Host, cli: &Cli, config: &Config) -> Result<PathBuf> {
     config::state_dir(host, cli.state_dir.as_deref(), config, rustix::process::geteuid().is_root())
 }
@@ -152,13 +174,15 @@ fn print(host: &dyn Host, text: &str) -> Result<Exit> {
 
 fn check(
     host: &Arc<dyn Host>,
-    store: &dyn Store,
+    state_dir: &Path,
     config: &Config,
     cli: &Cli,
     args: &cli::CheckArgs,
     log: &mut Log,
 ) -> Result<Exit> {
     watch_over(config.deadline);
+    let store = &FileStore::new(state_dir.to_owned());
+    let history = Kept { place: &config.history.place, state_dir };
     warn(config, log, std::io::stderr().is_terminal());
     let traced = args.debug || cli.verbose;
     let mut options = Options { only: args.only.clone(), traced, ..Options::default() };
@@ -168,9 +192,9 @@ fn check(
         options.problems.push(("log_file".into(), format!("log_file: {error}")));
     }
     let report = if args.debug {
-        check::rehearse(host, store, config, &options)?
+        check::rehearse(host, store, &history, config, &options)?
     } else {
-        check::check(host, store, config, &options)?
+        check::check(host, store, &history, config, &options)?
     };
     if traced {
         let trace = report.trace.join("\n") + "\n";
