@@ -12,7 +12,8 @@ use crate::telegram::Telegram;
 fn the_first_run_needs_no_configuration_and_says_nothing() {
     let machine = Machine::new();
     machine.check_exits(0).quietly();
-    assert_eq!(names(machine.state_dir()), ["state.json", "state.lock"]);
+    let kept = ["history.db", "history.db-shm", "history.db-wal", "state.json", "state.lock"];
+    assert_eq!(names(machine.state_dir()), kept);
     assert_eq!(fs::metadata(machine.state_file()).unwrap().mode() & 0o7777, 0o640);
     let status = machine.status();
     assert_eq!(status.row()["subject"], "eth0");
@@ -150,7 +151,8 @@ fn the_state_folder_is_found_by_the_environment() {
         bare
     };
     machine.finish(crate::machine::spawn(command)).exits(0).quietly();
-    assert_eq!(names(&elsewhere), ["state.json", "state.lock"]);
+    assert!(["history.db", "state.json", "state.lock"].iter().all(|name| elsewhere.join(name).is_file()));
+    assert!(names(machine.state_dir()).is_empty(), "nothing is anywhere else");
 }
 
 #[test]

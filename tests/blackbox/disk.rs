@@ -33,7 +33,7 @@ fn fill(folder: &Path) {
 #[test]
 #[ignore = "mounts a small disk, needs root: run ./test"]
 fn a_full_disk_sends_nothing_loses_nothing_and_says_so() {
-    for kib in [64, 256] {
+    for kib in [256, 512] {
         let telegram = Telegram::new();
         let (machine, _mount) = on_a_disk_of(kib, &telegram);
         fill(machine.state_dir());
@@ -57,7 +57,7 @@ fn a_full_disk_on_the_first_run_leaves_no_broken_state() {
     let machine = Machine::new();
     let at = machine.path("disk");
     let machine = machine.state_dir_at(at.clone());
-    let _mount = Mount::tmpfs(&at, 64);
+    let _mount = Mount::tmpfs(&at, 256);
     fill(&at);
     machine.check_exits(1);
     fs::remove_file(machine.state_dir().join("filler")).unwrap();

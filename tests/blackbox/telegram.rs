@@ -12,13 +12,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::html;
 use crate::machine::{CHAT, TOKEN};
+use crate::multipart::{self, Part};
+use crate::png;
 
 /// The longest text, in UTF-16 units after entity parsing.
 const TEXT_LIMIT: usize = 4096;
+/// The longest caption of a picture, likewise.
+const CAPTION_LIMIT: usize = 1024;
 /// The longest request read.
 const REQUEST_LIMIT: usize = 1 << 20;
 /// Parameters of sendMessage.
@@ -29,6 +33,17 @@ const PARAMETERS: &[&str] = &[
     "message_thread_id",
     "disable_notification",
     "link_preview_options",
+    "protect_content",
+    "reply_markup",
+];
+/// Parameters of sendPhoto.
+const PHOTO_PARAMETERS: &[&str] = &[
+    "chat_id",
+    "photo",
+    "caption",
+    "parse_mode",
+    "message_thread_id",
+    "disable_notification",
     "protect_content",
     "reply_markup",
 ];
@@ -83,6 +98,8 @@ pub struct Message {
     pub raw: String,
     /// Without a sound.
     pub silent: bool,
+    /// The picture that the text is the caption of.
+    pub photo: Option<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -355,7 +372,9 @@ fn serve(shared: &Mutex<Inner>, mut stream: TcpStream) -> io::Result<()> {
 }
 
 fn parameter(request: &Request, name: &str) -> Value {
-    serde_json::from_slice::<Value>(&request.body).unwrap_or_default()[name].clone()
+    let kind = request.header("content-type").unwrap_or_default();
+    let fields = if kind.starts_with("multipart/") { from_form(kind, &request.body) } else { from_json(&request.body) };
+    fields.ok().and_then(|fields| fields.body.get(name).cloned()).unwrap_or_default()
 }
 
 fn hold(shared: &Mutex<Inner>, stream: TcpStream) -> io::Result<()> {
@@ -407,17 +426,17 @@ fn accept(shared: &Mutex<Inner>, request: &Request) -> (u16, Value) {
     if token != TOKEN {
         return error(401, "Unauthorized");
     }
-    if method != "sendMessage" {
-        return refuse(&mut inner, 404, format!("Not Found: method {method}"));
-    }
     let kind = request.header("content-type").unwrap_or_default();
-    if kind.split(';').next() != Some("application/json") {
-        return refuse(&mut inner, 400, format!("Bad Request: content type {kind:?}"));
-    }
+    let fields = match method {
+        "sendMessage" if kind.split(';').next() == Some("application/json") => from_json(&request.body),
+        "sendPhoto" if kind.starts_with("multipart/form-data;") => from_form(kind, &request.body),
+        "sendMessage" | "sendPhoto" => Err(format!("content type {kind:?} of {method}")),
+        _ => return refuse(&mut inner, 404, format!("Not Found: method {method}")),
+    };
     if request.header("host").is_none() {
         return refuse(&mut inner, 400, "Bad Request: no Host".into());
     }
-    match message(&inner, &request.body) {
+    match fields.and_then(|fields| message(&inner, fields)) {
         Ok(message) => {
             let number = inner.messages.len() + 1;
             let mut result = json!({
@@ -425,8 +444,13 @@ fn accept(shared: &Mutex<Inner>, request: &Request) -> (u16, Value) {
                 "from": {"id": 7_000_000_001_i64, "is_bot": true, "first_name": "quota", "username": "quota_bot"},
                 "chat": {"id": message.chat, "title": "ops", "type": "supergroup"},
                 "date": std::time::UNIX_EPOCH.elapsed().unwrap().as_secs(),
-                "text": message.text,
             });
+            if message.photo.is_some() {
+                result["photo"] = json!([{"file_id": "AgAC", "file_unique_id": "AQAD", "width": 90, "height": 60}]);
+                result["caption"] = json!(message.text);
+            } else {
+                result["text"] = json!(message.text);
+            }
             if let Some(topic) = message.topic {
                 result["message_thread_id"] = json!(topic);
             }
@@ -437,12 +461,66 @@ fn accept(shared: &Mutex<Inner>, request: &Request) -> (u16, Value) {
     }
 }
 
-fn message(inner: &Inner, body: &[u8]) -> Result<Message, String> {
+/// What a request has: its parameters, and a picture.
+struct Fields {
+    body: Map<String, Value>,
+    photo: Option<Vec<u8>>,
+}
+
+fn from_json(body: &[u8]) -> Result<Fields, String> {
     let body: Value = serde_json::from_slice(body).map_err(|e| format!("can't parse JSON object: {e}"))?;
-    let body = body.as_object().ok_or("not an object")?;
-    if let Some(unknown) = body.keys().find(|key| !PARAMETERS.contains(&key.as_str())) {
-        return Err(format!("unknown parameter {unknown}"));
+    let body = body.as_object().ok_or("not an object")?.clone();
+    known(body.keys(), PARAMETERS)?;
+    Ok(Fields { body, photo: None })
+}
+
+/// In a form every value is text; numbers and booleans are told by what they look like.
+fn from_form(kind: &str, body: &[u8]) -> Result<Fields, String> {
+    let mut fields = Fields { body: Map::new(), photo: None };
+    let parts = multipart::parts(kind, body)?;
+    known(parts.iter().map(|part| &part.name), PHOTO_PARAMETERS)?;
+    for Part { name, file, kind, content } in parts {
+        if name == "photo" {
+            let named = file.is_some_and(|name| name.ends_with(".png")) && kind.as_deref() == Some("image/png");
+            if !named {
+                return Err("photo: a PNG by its file's name and its type is expected".into());
+            }
+            png::size(&content).map_err(|why| format!("IMAGE_PROCESS_FAILED: {why}"))?;
+            if fields.photo.replace(content).is_some() {
+                return Err("photo is given twice".into());
+            }
+            continue;
+        }
+        if file.is_some() {
+            return Err(format!("{name} is no file"));
+        }
+        let text = String::from_utf8(content).map_err(|_| format!("{name}: strings must be encoded in UTF-8"))?;
+        let value = match name.as_str() {
+            "chat_id" | "message_thread_id" => text.parse().map_or_else(|_| json!(text), |number: i64| json!(number)),
+            "disable_notification" | "protect_content" => {
+                text.parse::<bool>().map_or_else(|_| json!(text), Value::from)
+            }
+            _ => json!(text),
+        };
+        if fields.body.insert(name.clone(), value).is_some() {
+            return Err(format!("{name} is given twice"));
+        }
     }
+    if fields.photo.is_none() {
+        return Err("there is no photo in the request".into());
+    }
+    Ok(fields)
+}
+
+fn known<'a>(mut names: impl Iterator<Item = &'a String>, parameters: &[&str]) -> Result<(), String> {
+    match names.find(|name| !parameters.contains(&name.as_str())) {
+        Some(unknown) => Err(format!("unknown parameter {unknown}")),
+        None => Ok(()),
+    }
+}
+
+fn message(inner: &Inner, fields: Fields) -> Result<Message, String> {
+    let Fields { body, photo } = fields;
     let integer = |name: &str| match body.get(name) {
         None => Ok(None),
         Some(value) => value.as_i64().map(Some).ok_or(format!("{name} is no integer: {value}")),
@@ -463,18 +541,19 @@ fn message(inner: &Inner, body: &[u8]) -> Result<Message, String> {
     if topic.is_some_and(|topic| !inner.topics.contains(&topic)) {
         return Err("message thread not found".into());
     }
-    let raw = body.get("text").and_then(Value::as_str).ok_or("message text is empty")?.to_owned();
+    let (what, limit) = if photo.is_some() { ("caption", CAPTION_LIMIT) } else { ("text", TEXT_LIMIT) };
+    let raw = body.get(what).and_then(Value::as_str).ok_or(format!("message {what} is empty"))?.to_owned();
     let text = match body.get("parse_mode").map(|mode| mode.as_str()) {
         None => raw.clone(),
         Some(Some("HTML")) => html::visible(&raw).map_err(|why| format!("can't parse entities: {why}"))?,
         Some(other) => return Err(format!("unsupported parse_mode {other:?}")),
     };
     match text.trim().encode_utf16().count() {
-        0 => return Err("message text is empty".into()),
-        1..=TEXT_LIMIT => {}
-        units => return Err(format!("message is too long: {units}")),
+        0 => return Err(format!("message {what} is empty")),
+        units if units > limit => return Err(format!("message {what} is too long: {units}")),
+        _ => {}
     }
-    Ok(Message { chat, topic, text, raw, silent: flag("disable_notification")? })
+    Ok(Message { chat, topic, text, raw, silent: flag("disable_notification")?, photo })
 }
 
 /// Writes one answer and closes.

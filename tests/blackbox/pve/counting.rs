@@ -206,7 +206,7 @@ fn a_vmid_of_another_kind_is_another_guest() {
 #[test]
 fn a_reused_vmid_counts_the_new_guest_in_full_and_nothing_of_the_old_ones_records() {
     let pve = Pve::start();
-    pve.vm(100, "web").traffic(0, 7_000).flowed(7200.0, 0.0, 1000.0, 1000.0);
+    pve.vm(100, "web").traffic(0, 7_000).flowed(7200.0, 0.0, 1.0, 1.0);
     let machine = watching(&pve, QUOTA);
     pve.guest(100).traffic(0, 70);
     checked(&machine, 0);
