@@ -7,6 +7,9 @@
 //! Then a check of a traffic package beside `curl` with the same request to the same server on loopback. That a check
 //! asks once, and no more, is asserted; where there is no curl (Debian's package `curl`), the rest is measured all the same.
 //!
+//! Then histories: a check with a sample due, and one of 1,000 interfaces beside the same without a history; the size of
+//! a year of them, and reports of it.
+//!
 //! At last checks of a cluster with 10,000 guests, all of them on, and once with 100,000. That each makes exactly one call
 //! is asserted.
 //!
@@ -16,6 +19,8 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures the machine itself, not through the program")]
 
 // Not beside this file, where it would be a benchmark of its own.
+#[path = "process/history.rs"]
+mod history;
 #[path = "process/huawei.rs"]
 mod huawei;
 #[path = "process/pve.rs"]
@@ -29,6 +34,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use history::History;
 use huawei::Vendor;
 use pve::Cluster;
 
@@ -46,8 +52,14 @@ const BUDGET_PEAK: u64 = 8 * 1024;
 const BUDGET_CPU: f64 = 0.25;
 /// Its peak memory, KiB.
 const BUDGET_PEAK_GUESTS: u64 = 64 * 1024;
+/// Times the wall time of [`TRUE`] that a run with a sample due and nothing to send may take.
+const BUDGET_SAMPLE: f64 = 6.0;
+/// Milliseconds of computing that a sample of 1,000 subjects may take.
+const BUDGET_APPEND: f64 = 20.0;
+/// Milliseconds that a report of a month of all of them may take, and a chart of one subject's day.
+const BUDGET_REPORTS: [f64; 2] = [300.0, 50.0];
 /// The binary, bytes.
-const BUDGET_SIZE: u64 = 6_000_000;
+const BUDGET_SIZE: u64 = 10_000_000;
 
 fn main() -> io::Result<()> {
     let pairs = pairs();
@@ -84,6 +96,8 @@ fn main() -> io::Result<()> {
     let of = if cfg!(debug_assertions) { "; not a release binary" } else { "" };
     println!("binary               {size:>9} bytes, budget {BUDGET_SIZE} {}{of}", verdict(size <= BUDGET_SIZE));
     packages(pairs, &root, &folder)?;
+    sample(pairs, &root, &folder)?;
+    histories(pairs.div_ceil(10), &folder)?;
     guests(10_000, pairs.div_ceil(30), &root, &folder)?;
     if is_bench() { guests(100_000, 1, &root, &folder) } else { Ok(()) }
 }
@@ -127,6 +141,86 @@ fn packages(pairs: usize, root: &Path, folder: &Path) -> io::Result<()> {
     row("times curl", |[check, curl, _]| check / curl);
     row("times without fsyncs", |[check, curl, fsyncs]| (check - fsyncs) / curl);
     println!("requests a check     {:>9}, in each of {checks} checks", 1);
+    Ok(())
+}
+
+/// A check with a sample due and nothing to send, beside one without, and beside `/bin/true`.
+fn sample(pairs: usize, root: &Path, folder: &Path) -> io::Result<()> {
+    let state = folder.join("sampled");
+    fs::create_dir_all(&state)?;
+    let off = folder.join("unsampled.toml");
+    fs::write(&off, "[history]\nurl = \"none\"\n")?;
+    let unsampled = folder.join("unsampled");
+    fs::create_dir_all(&unsampled)?;
+    run(&mut check(root, &state))?;
+    let round = || -> io::Result<[Duration; 3]> {
+        history::make_due(&state)?;
+        let due = run(&mut check(root, &state))?;
+        let mut without = check(root, &unsampled);
+        without.arg("--config").arg(&off);
+        Ok([due, run(&mut Command::new(TRUE))?, run(&mut without)?])
+    };
+    for _ in 0..pairs.div_ceil(10) {
+        round()?;
+    }
+    let rounds = (0..pairs).map(|_| round()).collect::<io::Result<Vec<_>>>()?;
+    let (medians, best) = (at(&rounds, 0.5), at(&rounds, 0.1));
+    println!("\n{pairs} pairs, ms         median  best tenth");
+    println!("check, sample due    {:>9.3} {:>11.3}", medians[0], best[0]);
+    println!("{TRUE:20} {:>9.3} {:>11.3}", medians[1], best[1]);
+    println!("check, no history    {:>9.3} {:>11.3}", medians[2], best[2]);
+    let times = medians[0] / medians[1];
+    println!("times {TRUE}      {times:>9.3}, budget {BUDGET_SAMPLE} {}", verdict(times <= BUDGET_SAMPLE));
+    Ok(())
+}
+
+/// Samples of 1,000 subjects, a year of them, and reports of it.
+fn histories(rounds: usize, folder: &Path) -> io::Result<()> {
+    let folder = folder.join("history");
+    // Enough to show that it still runs.
+    let subjects = if is_bench() { 1_000 } else { 20 };
+    let history = History::new(subjects, &folder, &machine(&folder.join("root"))?)?;
+    let state = history.state_dir();
+    let due = || -> io::Result<f64> {
+        history::make_due(&state)?;
+        let before = computed()?;
+        run(&mut history.command(PROGRAM, "kept", &["check"]))?;
+        Ok(computed()? - before)
+    };
+    run(&mut history.command(PROGRAM, "kept", &["check"]))?;
+    let with = (0..rounds.max(3)).map(|_| due()).sum::<io::Result<f64>>()? / rounds.max(3) as f64;
+    let without = || -> io::Result<f64> {
+        let before = computed()?;
+        run(&mut history.command(PROGRAM, "none", &["check"]))?;
+        Ok(computed()? - before)
+    };
+    without()?;
+    let without = (0..rounds.max(3)).map(|_| without()).sum::<io::Result<f64>>()? / rounds.max(3) as f64;
+    let append = (with - without) * 1000.0;
+    println!(
+        "\n{subjects} subjects, CPU ms: {:.1} with a sample due, {:.1} without a history",
+        with * 1000.0,
+        without * 1000.0
+    );
+    println!("a sample             {append:>9.1}, budget {BUDGET_APPEND} {}", verdict(append <= BUDGET_APPEND));
+    let size = history.fill()?;
+    println!(
+        "a year of them       {size:>9} bytes, budget {} {}",
+        history::BUDGET_YEAR,
+        verdict(size <= history::BUDGET_YEAR)
+    );
+    let reports: [&[&str]; 2] = [
+        &["report", "--period", "month", "--format", "json"],
+        &["report", "--subject", "v0005", "--period", "day", "--format", "svg"],
+    ];
+    for (arguments, budget) in reports.into_iter().zip(BUDGET_REPORTS) {
+        let mut times: Vec<Duration> = (0..rounds.max(3))
+            .map(|_| run(&mut history.command(PROGRAM, "kept", arguments)))
+            .collect::<io::Result<_>>()?;
+        times.sort_unstable();
+        let median = times[times.len() / 2].as_secs_f64() * 1000.0;
+        println!("{:>9.1} ms, budget {budget} {}: {}", median, verdict(median <= budget), arguments.join(" "));
+    }
     Ok(())
 }
 
