@@ -7,7 +7,8 @@
 //! Invariant: what the store has of an instance after [`Batch::after`] is what the batch says, and nothing else: what a
 //! run wrote that was cut off before it saved its state is written anew by the next.
 //!
-//! To add a kind of store: a file with its [`Archive`], an arm in [`Place::open`], and the suite in `tests.rs` run on it.
+//! To add a kind of store: a file with its [`Archive`], an arm in [`place::Place::open`], and the suite in `tests.rs` run
+//! on it.
 
 mod columns;
 #[cfg(feature = "mysql")]
@@ -46,7 +47,8 @@ pub trait Access {
 /// A store of the history, open.
 pub trait Archive {
     /// Writes all of it, or nothing; a subject's first row is kept for good, whatever its grain. Then deletes the oldest
-    /// moments that are kept no longer, as many as [`Keep::at_once`] says, and as many events as [`Keep::EVENTS`]. Fails when a moment is about a subject that the batch does not name.
+    /// moments that are kept no longer, as many as [`Keep::at_once`] says, and as many events as [`Keep::EVENTS`]. Fails
+    /// when a moment is about a subject that the batch does not name.
     fn write(&mut self, batch: &Batch) -> Result<(), Failure>;
     /// The machines that write to it, in the order of their hosts' names, then of their ids.
     fn instances(&mut self) -> Result<Vec<Instance>, Failure>;

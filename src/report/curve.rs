@@ -136,7 +136,7 @@ impl Curve {
         Some(Row { id, at, total })
     }
 
-    /// As [`Curve::level`]; `next` is the first row after the instant.
+    /// What is known up to an instant; `next` is the first row after the instant.
     fn level_before(&self, next: usize, at: Instant) -> Level {
         let Some(last) = next.checked_sub(1).and_then(|index| self.knots.get(index)) else { return Level::default() };
         let at_last = Level { flow: last.flow, known: last.known, missing: last.missing, estimated: false };
