@@ -179,17 +179,9 @@ pub fn run(desk: &Desk<'_>, args: &ReportArgs, log: &mut Log) -> Result<Exit> {
     if args.send {
         let sent = send::send(desk, &loaded.state, &report, log)?;
         let exit = if sent == Exit::Done { exit } else { sent };
-        if args.output.is_none() {
-            return Ok(exit);
-        }
-        return hand_out(desk, &report, format, args).map(|()| exit);
+        return if args.output.is_none() { Ok(exit) } else { hand_out(desk, &report, format, args).map(|()| exit) };
     }
     hand_out(desk, &report, format, args).map(|()| exit)
-}
-
-fn hand_out(desk: &Desk<'_>, report: &Report, format: Format, args: &ReportArgs) -> Result<()> {
-    let look = Look { width: width(desk.host, args), colour: false };
-    deliver(desk.host, report, &render(report, format, args.log, look, args.theme.into())?, format, args)
 }
 
 fn ask(args: &ReportArgs, format: Format) -> Ask {
@@ -219,6 +211,11 @@ fn width(host: &dyn Host, args: &ReportArgs) -> u16 {
     if args.output.is_some() { 100 } else { crate::width(host) }
 }
 
+/// The chart as a picture, for phones.
+fn picture(report: &Report, skin: Skin) -> std::result::Result<Vec<u8>, String> {
+    png::png(&chart::svg(report, chart::Look::phone(skin)), PNG_SCALE)
+}
+
 /// The report in a form; charts in the colours of a skin.
 pub fn render(report: &Report, format: Format, log: bool, look: Look, skin: Skin) -> Result<Vec<u8>> {
     let text = match format {
@@ -230,19 +227,18 @@ pub fn render(report: &Report, format: Format, log: bool, look: Look, skin: Skin
         Format::Json => json::document(report)?,
         Format::Html => html::page(report),
         Format::Svg => chart::svg(report, chart::Look::wide(skin)),
-        Format::Png => {
-            let picture = png::png(&chart::svg(report, chart::Look::phone(skin)), PNG_SCALE);
-            return picture.map_err(Error::failed);
-        }
+        Format::Png => return picture(report, skin).map_err(Error::failed),
     };
     Ok(text.into_bytes())
 }
 
 /// Hands it out: to the file, or to standard output.
-fn deliver(host: &dyn Host, report: &Report, content: &[u8], format: Format, args: &ReportArgs) -> Result<()> {
-    let Some(output) = &args.output else { return to_stdout(host, content) };
+fn hand_out(desk: &Desk<'_>, report: &Report, format: Format, args: &ReportArgs) -> Result<()> {
+    let look = Look { width: width(desk.host, args), colour: false };
+    let content = render(report, format, args.log, look, args.theme.into())?;
+    let Some(output) = &args.output else { return to_stdout(desk.host, &content) };
     let path = output::file(output, || output::name(report, format, args.log));
-    path.and_then(|path| output::write(&path, content)).map_err(|error| Error::failed(error.to_string()))
+    path.and_then(|path| output::write(&path, &content)).map_err(|error| Error::failed(error.to_string()))
 }
 
 fn to_stdout(host: &dyn Host, content: &[u8]) -> Result<()> {

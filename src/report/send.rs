@@ -2,8 +2,9 @@
 //!
 //! It is sent at once, by hand; what is not accepted is said, and kept nowhere.
 
+use super::Desk;
+use super::chart::Skin;
 use super::model::{Direction, Report};
-use super::{Desk, chart, png};
 use crate::config::{Channel, PublicAddress};
 use crate::error::{Exit, Result};
 use crate::log::Log;
@@ -16,12 +17,10 @@ use crate::quota::text::{Item, Message, clean, pack};
 
 /// Subjects and quotas named at the most.
 const TOP: usize = 5;
-/// The chart's size in a message: 1,080 pixels across.
-const SCALE: f32 = 2.0;
 
 /// Sends it to every notifier; which ones took it is printed.
 pub fn send(desk: &Desk<'_>, state: &State, report: &Report, log: &mut Log) -> Result<Exit> {
-    let picture = png::png(&chart::svg(report, chart::Look::phone(chart::Skin::Light)), SCALE);
+    let picture = super::picture(report, Skin::Light);
     if let Err(why) = &picture {
         log.error(&format!("the chart is left out: {why}"));
     }
