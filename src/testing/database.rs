@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
@@ -42,7 +42,7 @@ impl Database {
     #[allow(clippy::zombie_processes, reason = "the keeper ends with the tests, when its standard input does")]
     pub fn start(kind: Kind) -> Self {
         let folder = tempfile::Builder::new().prefix("netquota-database-").tempdir().unwrap().keep();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = own_port();
         let name = match kind {
             Kind::Postgres => "postgres",
             Kind::Mysql => "mariadb",
@@ -167,6 +167,19 @@ impl Database {
     }
 }
 
+/// A port that stays a server's while it is down: the kernel gives nobody one from below its range of passing ones.
+fn own_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = std::process::id() % 20_000;
+    loop {
+        let next = u32::from(NEXT.fetch_add(1, Ordering::SeqCst));
+        let port = 10_000 + ((first + next) % 20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// Something between a client and a server, that does something when so many bytes have passed.
 pub struct Between {
     /// Where it listens.
@@ -222,7 +235,9 @@ fn pass(mut from: TcpStream, mut to: TcpStream, left: &AtomicI64, cut: Cut) {
             match cut {
                 Cut::Hang => continue,
                 Cut::Crash(database) if before > 0 => database.crash(),
-                Cut::Close | Cut::Crash(_) => {}
+                // The client hears of it from the server that dies, not sooner: it would find it alive.
+                Cut::Crash(_) => continue,
+                Cut::Close => {}
             }
             break;
         }
