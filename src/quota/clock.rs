@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn machine(boot: &str, uptime: Option<u64>) -> Identity {
-        Identity { boot: Some(boot.into()), uptime: uptime.map(Duration::from_secs), index: None }
+        Identity { boot: Some(boot.into()), uptime: uptime.map(Duration::from_secs), ..Identity::default() }
     }
 
     /// What a clock that read 0 when the machine was up for 1000 s says of a later look.

@@ -160,7 +160,7 @@ impl GuestFigure {
 
 impl Series {
     fn of_guest(at: Instant, counters: Counters, uptime: Duration) -> Self {
-        Self { at, counters, identity: Identity { boot: None, uptime: Some(uptime), index: None } }
+        Self { at, counters, identity: Identity { uptime: Some(uptime), ..Identity::default() } }
     }
 
     /// Of a guest or a NIC before anything had flowed.
@@ -525,14 +525,21 @@ impl SourceState {
         }
     }
 
-    /// Notes which guests are there no more and which have no figure, and that the NICs that were not told of when
+    /// Notes which subjects are there no more, which guests have no figure, and that the NICs that were not told of when
     /// those of their guest were are gone or off: whatever takes their place counts from zero.
     pub fn follow_listing(&mut self, readings: &Readings, asked: &[Asked<'_>], now: Instant) {
         let Some(listed) = &readings.listed else { return };
         let read: HashSet<&str> = readings.readings.iter().map(|reading| reading.subject.as_str()).collect();
         let mut ended = Vec::new();
         for (name, subject) in &mut self.subjects {
-            let Some(guest) = &subject.guest else { continue };
+            let Some(guest) = &subject.guest else {
+                // What is not there flows no more; what it has used is shown for as long as its periods run.
+                let stays = readings.partial
+                    || listed.contains(name)
+                    || subject.ledgers.values().any(|ledger| ledger.period.contains(now));
+                subject.gone = if stays { None } else { subject.gone.or(Some(now)) };
+                continue;
+            };
             if subject.nic.is_none() {
                 let there = readings.partial || listed.contains(name);
                 subject.gone = if there { None } else { subject.gone.or(Some(now)) };
@@ -564,6 +571,7 @@ impl SourceState {
 
     /// The last figure of a NIC under the bridge it was on before: a NIC that was moved goes on from there.
     pub(super) fn moved_from(&self, reading: &Reading) -> Option<Series> {
+        let Figure::Guest(GuestFigure { nic: Some(_), .. }) = &reading.figure else { return None };
         let (nic, _) = reading.subject.split_once('@')?;
         let idle = |series: &Series| series.counters == Counters::default();
         let own = self.subjects.get(&reading.subject).and_then(|known| known.series.as_ref());
@@ -576,8 +584,13 @@ impl SourceState {
         others.max_by_key(|series| series.at).cloned()
     }
 
-    /// The first figure of a subject: the NIC of a guest whose NICs were read before has begun to count since.
+    /// The first figure of a subject: the NIC of a guest whose NICs were read before has begun to count since, and so has
+    /// what was not there when the source was asked before.
     pub(super) fn first_sight(&self, reading: &Reading) -> Subject {
+        if let Figure::Tally { since: Some(at), .. } = &reading.figure {
+            let none = Series { at: *at, counters: Counters::default(), identity: Identity::default() };
+            return Subject { series: Some(none), ..Subject::default() };
+        }
         let Figure::Guest(GuestFigure { nic: Some(_), .. }) = &reading.figure else { return Subject::default() };
         let guest = self.subjects.get(owner(&reading.subject));
         let series = guest.and_then(|guest| guest.nics_read).map(Series::idle);

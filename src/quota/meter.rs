@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::absorb::Oddity;
 use super::gaps::Gap;
 use super::guest::Guest;
 use super::instant::Instant;
 use super::package::Package;
 use super::period::{Period, Rule};
+use super::pulse::{Cpu, Loads, Pulse};
 
 /// Bytes in both directions, as seen from the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -66,6 +68,10 @@ pub struct Identity {
     /// The interface's index: a new one means a new device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
+    /// Of what is reported by another machine: how often its counters were others than before, in a way that is no
+    /// restart. What they hold then has not flowed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u32>,
 }
 
 impl Identity {
@@ -89,6 +95,13 @@ impl Identity {
         }
     }
 
+    /// Whether what is reported comes from other counters than before: those of another machine or interface, which is up
+    /// for longer than since the last report.
+    pub fn is_other(&self, now: &Self, passed: Duration) -> bool {
+        let too_old = || self.rebooted(now, passed) && now.uptime.is_some_and(|up| up > passed + REPORTED);
+        now.epoch.is_some() && (self.epoch != now.epoch || too_old())
+    }
+
     /// Whether the uptime grew by what the wall clock says passed, within five seconds and one part in a thousand.
     fn went_on(&self, now: &Self, passed: Duration) -> bool {
         let (Some(before), Some(after)) = (self.uptime, now.uptime) else { return false };
@@ -97,6 +110,8 @@ impl Identity {
     }
 }
 
+/// What the way of a report may add to that.
+const REPORTED: Duration = Duration::from_secs(300);
 /// What two clocks may differ by without meaning anything.
 const SLACK: Duration = Duration::from_secs(5);
 
@@ -137,6 +152,14 @@ pub enum Figure {
         /// Bit/s, as the link reports it.
         link_speed: Option<u64>,
     },
+    /// What a process has counted since nobody knows when: it begins anew with the process, or with what is counted, and
+    /// both directions at once. So a counter that fell says that both began anew.
+    Tally {
+        /// What the counters hold.
+        counters: Counters,
+        /// It was not there at this time, as far as is known: all of it has come since.
+        since: Option<Instant>,
+    },
     /// What remains by the provider's own account, in a period of the provider's own.
     Package(Package),
     /// What a virtualization cluster says of a guest, or of one of its NICs.
@@ -173,7 +196,7 @@ impl Reading {
     pub fn identity(&self) -> Option<&Identity> {
         match &self.figure {
             Figure::Counter { identity, .. } => Some(identity),
-            Figure::Package(_) | Figure::Guest(_) => None,
+            Figure::Tally { .. } | Figure::Package(_) | Figure::Guest(_) => None,
         }
     }
 
@@ -182,7 +205,7 @@ impl Reading {
         match &self.figure {
             Figure::Counter { counters, identity, .. } => Some((*counters, identity.uptime?)),
             Figure::Guest(figure) => Some((figure.counters, figure.uptime)),
-            Figure::Package(_) => None,
+            Figure::Tally { .. } | Figure::Package(_) => None,
         }
     }
 
@@ -192,6 +215,7 @@ impl Reading {
             Figure::Counter { counters, identity, .. } => {
                 Series { at: now, counters: *counters, identity: identity.clone() }
             }
+            Figure::Tally { counters, .. } => Series { at: now, counters: *counters, identity: Identity::default() },
             Figure::Package(package) => package.series(last, now),
             Figure::Guest(figure) => figure.series(now),
         }
@@ -217,6 +241,16 @@ pub struct Readings {
     pub late_bridges: usize,
     /// Guests whose NICs were all read.
     pub nics_of: BTreeSet<String>,
+    /// How busy subjects are, by name, where that is known.
+    pub loads: BTreeMap<String, Loads>,
+    /// What this machine's processors have done, for a source that is this machine.
+    pub cpu: Option<Cpu>,
+    /// What subjects were doing, for a source that says so itself, also of those that have no figure.
+    pub pulses: BTreeMap<String, Pulse>,
+    /// Subjects that are there and report nothing that could be metered.
+    pub uncounted: BTreeSet<String>,
+    /// What is strange, and has to be told although there are figures.
+    pub oddities: Vec<Oddity>,
 }
 
 /// Why a subject has no figure.
@@ -228,12 +262,14 @@ pub struct SubjectProblem {
     pub text: String,
     /// It was to be expected, and is a problem only when it lasts: since when.
     pub expected: Option<Instant>,
+    /// Since when, where that is not since the last good figure that was taken.
+    pub since: Option<Instant>,
 }
 
 impl SubjectProblem {
     /// One that is a problem from now on.
     pub fn now(subject: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { subject: subject.into(), text: text.into(), expected: None }
+        Self { subject: subject.into(), text: text.into(), expected: None, since: None }
     }
 }
 
@@ -274,6 +310,7 @@ impl Delta {
     /// What flowed between the last figure and this one; `now` is the reading's time by the believed clock.
     pub fn between(last: &Series, reading: &Reading, now: Instant) -> Self {
         match &reading.figure {
+            Figure::Tally { counters, since } => Self::of_tally(last, *counters, *since, now),
             Figure::Package(package) => package.since(last, now),
             Figure::Counter { counters, identity, link_speed } => {
                 Self::of_counters(last, *counters, identity, *link_speed, now)
@@ -285,6 +322,10 @@ impl Delta {
     fn of_counters(last: &Series, counters: Counters, after: &Identity, link_speed: Option<u64>, now: Instant) -> Self {
         let passed = now.since(last.at);
         let before = &last.identity;
+        if before.is_other(after, passed) {
+            let (flow, from) = (Counters::default(), now.max(last.at));
+            return Self { flow, from, to: from, flagged: false, fell: false, gap: None, recorded: false };
+        }
         let rebooted = before.rebooted(after, passed);
         let recreated = !rebooted && matches!((before.index, after.index), (Some(a), Some(b)) if a != b);
         let anew = |before: u64, after: u64| if after < before { after } else { after - before };
@@ -300,6 +341,15 @@ impl Delta {
         };
         let flagged = implausible(flow, lasted, link_speed);
         Self { flow, from, to: now, flagged, fell, gap: None, recorded: false }
+    }
+
+    fn of_tally(last: &Series, counters: Counters, since: Option<Instant>, now: Instant) -> Self {
+        let fell = counters.rx < last.counters.rx || counters.tx < last.counters.tx;
+        let flow = if fell || since.is_some() { counters } else { counters.minus(last.counters) };
+        let to = now.max(last.at);
+        let from = since.unwrap_or(last.at).clamp(last.at, to);
+        let flagged = implausible(flow, to.since(from), None);
+        Self { flow, from, to, flagged, fell: false, gap: None, recorded: false }
     }
 
     /// What of it flowed until then.
@@ -676,7 +726,7 @@ mod tests {
     }
 
     fn identity(boot: &str, uptime: u64, index: u64) -> Identity {
-        Identity { boot: Some(boot.into()), uptime: Some(Duration::from_secs(uptime)), index: Some(index) }
+        Identity { boot: Some(boot.into()), uptime: Some(Duration::from_secs(uptime)), index: Some(index), epoch: None }
     }
 
     fn series(tx: u64, identity: Identity) -> Series {
@@ -699,6 +749,25 @@ mod tests {
         let delta = delta(12 * GB, identity("a", 25 * HOUR, 2));
         assert_eq!(delta.flow, Counters { rx: 0, tx: 2 * GB });
         assert_eq!((delta.from, delta.flagged, delta.fell), (at("2026-01-10T00:00:00Z"), false, false));
+    }
+
+    #[test]
+    fn a_tally_that_fell_began_anew_in_both_directions() {
+        let before = Series { identity: Identity::default(), ..series(10 * GB, Identity::default()) };
+        let delta = |rx, tx, since: Option<&str>| {
+            let figure = Figure::Tally { counters: Counters { rx, tx }, since: since.map(at) };
+            let now = at("2026-01-10T01:00:00Z");
+            let delta = Delta::between(&before, &Reading { subject: "8080".into(), at: now, figure }, now);
+            assert!(!delta.fell && !delta.flagged, "it is no oddity");
+            (delta.flow.rx, delta.flow.tx, delta.from)
+        };
+        let (last, since) = (at("2026-01-10T00:00:00Z"), "2026-01-10T00:55:00Z");
+        assert_eq!(delta(6000, 11 * GB, None), (1000, GB, last));
+        assert_eq!(delta(5000, 10 * GB, None), (0, 0, last));
+        assert_eq!(delta(6000, GB, None), (6000, GB, last), "not the difference of the one that did not fall");
+        assert_eq!(delta(1, 11 * GB, None), (1, 11 * GB, last));
+        assert_eq!(delta(6000, 11 * GB, Some(since)), (6000, 11 * GB, at(since)), "it was gone meanwhile");
+        assert_eq!(delta(0, 0, Some("2025-01-01T00:00:00Z")).2, last);
     }
 
     #[test]

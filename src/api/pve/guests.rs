@@ -17,6 +17,7 @@ use super::{Cluster, Failure};
 use crate::host::Host;
 use crate::quota::guest::{Guest, Id, Kind};
 use crate::quota::meter::Counters;
+use crate::quota::pulse::{Load, Loads};
 
 /// Where the guests are listed.
 pub const RESOURCES: &str = "/cluster/resources";
@@ -59,6 +60,8 @@ pub struct Figures {
     pub counters: Counters,
     /// The time since it was started; zero: it is off.
     pub uptime: Duration,
+    /// How busy it is, where that is known.
+    pub loads: Loads,
 }
 
 /// A row that cannot be read.
@@ -89,6 +92,12 @@ struct Fields<'a> {
     netin: Field<'a>,
     #[serde(borrow)]
     netout: Field<'a>,
+    #[serde(borrow)]
+    cpu: Field<'a>,
+    #[serde(borrow)]
+    mem: Field<'a>,
+    #[serde(borrow)]
+    maxmem: Field<'a>,
     #[serde(borrow)]
     template: Field<'a>,
     #[serde(borrow)]
@@ -216,7 +225,17 @@ impl Fields<'_> {
             _ => {}
         }
         let counters = Counters { rx: whole("netin", self.netin)?, tx: whole("netout", self.netout)? };
-        Ok(Some(Figures { counters, uptime: Duration::from_secs(whole("uptime", self.uptime)?) }))
+        let uptime = Duration::from_secs(whole("uptime", self.uptime)?);
+        Ok(Some(Figures { counters, uptime, loads: self.loads() }))
+    }
+
+    /// `cpu` is a share of the processors it has, `mem` bytes of `maxmem`; nothing is metered by them.
+    fn loads(&self) -> Loads {
+        let cpu =
+            self.cpu.and_then(|share| share.get().parse::<f64>().ok()).and_then(|share| Load::percent(share * 100.0));
+        let bytes = |name, field| whole(name, field).ok();
+        let memory = bytes("mem", self.mem).zip(bytes("maxmem", self.maxmem));
+        Loads { cpu, memory: memory.and_then(|(used, total)| Load::share(used, total)) }
     }
 }
 

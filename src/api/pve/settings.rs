@@ -1,13 +1,13 @@
 //! Reads the cluster: its addresses, the token, and whom to trust.
 
-use std::net::{IpAddr, Ipv6Addr};
-use std::path::PathBuf;
+use std::net::Ipv6Addr;
 use std::sync::atomic::AtomicUsize;
 
 use super::Cluster;
+use crate::config::address::is_loopback;
 use crate::config::fields::{Fields, Value};
 use crate::config::secret::Keeper;
-use crate::host::{Roots, Tls};
+use crate::host::Tls;
 use crate::secret::Secret;
 
 /// Where the hosts listen.
@@ -24,7 +24,6 @@ pub fn open(fields: &Fields<'_>, keeper: &Keeper<'_>) -> Option<Cluster> {
 
 fn read_tls(fields: &Fields<'_>, keeper: &Keeper<'_>) -> Option<Tls> {
     let insecure = fields.opt("tls", |value| value.word(&[("insecure", ())]));
-    let file = fields.opt("ca_file", |value| value.text().map(PathBuf::from));
     if fields.has("ca_file") && fields.has("tls") {
         fields
             .error_at("tls", "ca_file says whom to trust, tls = \"insecure\" to trust anybody: leave one of them out");
@@ -38,15 +37,7 @@ fn read_tls(fields: &Fields<'_>, keeper: &Keeper<'_>) -> Option<Tls> {
         ));
         return Some(Tls::Insecure);
     }
-    if !fields.has("ca_file") {
-        return Some(Tls::System);
-    }
-    let file = file?;
-    let roots = || match keeper.bytes(&file)? {
-        None => Ok(Tls::System),
-        Some(pem) => Roots::from_pem(&pem).map(Tls::Roots).map_err(|why| format!("{}: {why}", file.display())),
-    };
-    roots().map_err(|why: String| fields.error_at("ca_file", why)).ok()
+    keeper.tls(fields, "ca_file")
 }
 
 /// One address or a list of them, each once.
@@ -104,11 +95,6 @@ fn split_port(authority: &str) -> Option<(&str, u16)> {
         None => Some(PORT).filter(|_| port.is_empty()),
     };
     port.filter(|_| is_host).map(|port| (host, port))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// `USER@REALM!TOKENID`. The text is not repeated in errors: the secret may have been put there too.

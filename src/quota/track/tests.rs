@@ -62,7 +62,7 @@ impl Memory {
 
     fn read(&mut self) {
         let uptime = Some(Duration::from_secs(self.uptime));
-        let identity = Identity { boot: Some(format!("boot-{}", self.boot)), uptime, index: Some(2) };
+        let identity = Identity { boot: Some(format!("boot-{}", self.boot)), uptime, index: Some(2), epoch: None };
         let figure = Figure::Counter { counters: self.counters, identity, link_speed: None };
         let reading = Reading { subject: NIC.into(), at: self.now, figure };
         let asked: Vec<Asked<'_>> =

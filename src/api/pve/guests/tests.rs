@@ -6,6 +6,7 @@ use super::super::Cause;
 use super::super::tests::{SECRET, UNTIL, cluster};
 use super::super::wire::Wire;
 use super::*;
+use crate::quota::pulse::{Load, Loads};
 
 fn listing(rows: &Value) -> Listing {
     let host = Wire::default().says(200, &json!({"data": rows}).to_string());
@@ -41,7 +42,7 @@ fn good(more: &Value) -> Row {
 }
 
 fn figures(rx: u64, tx: u64, uptime: u64) -> Option<Figures> {
-    Some(Figures { counters: Counters { rx, tx }, uptime: Duration::from_secs(uptime) })
+    Some(Figures { counters: Counters { rx, tx }, uptime: Duration::from_secs(uptime), loads: Loads::default() })
 }
 
 #[test]
@@ -50,7 +51,9 @@ fn a_recorded_answer() {
     assert_eq!(broken, []);
     let server = &rows[0];
     assert_eq!((server.id.to_string().as_str(), server.status.as_str()), ("qemu/100", "running"));
-    assert_eq!(server.figures, figures(2_456_116_121, 545_248_946, 874_350));
+    let loads = Loads { cpu: Some(Load(249)), memory: Some(Load(7846)) };
+    let figures_of = |loads| figures(2_456_116_121, 545_248_946, 874_350).map(|figures| Figures { loads, ..figures });
+    assert_eq!(server.figures, figures_of(loads));
     let guest = Guest { name: "server1".into(), node: "node2".into(), on: true, ..Guest::default() };
     assert_eq!((&server.guest, server.template, server.managed), (&guest, false, false));
     assert_eq!((rows[1].figures, rows[1].template, rows[1].guest.on), (figures(0, 0, 0), true, false));
