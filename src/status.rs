@@ -1,5 +1,6 @@
 //! Shows the saved state: as a table, or as the JSON document that scripts rely on. Takes no lock, cannot save.
 
+pub mod alarms;
 mod nagios;
 mod prometheus;
 mod table;
@@ -12,9 +13,10 @@ use time::format_description::well_known::Rfc3339;
 use crate::config::Config;
 use crate::quota::health::NODE;
 use crate::quota::instant::Instant;
-use crate::quota::message::tier_name;
+use crate::quota::message::{NAME, tier_name};
 use crate::quota::policy::{View, due_again};
 use crate::quota::state::{Claim, Held, Row as Memory, SourceState, State};
+use crate::quota::text::clean;
 use crate::quota::zone::Zone;
 
 pub use nagios::{Service, nagios};
@@ -31,6 +33,7 @@ pub fn document(config: &Config, state: &State, now: Instant) -> Value {
         state.outbox.iter().filter_map(|(name, outbox)| pending(name, outbox, &config.zone)).collect();
     let problem = |(key, problem): (&String, &crate::quota::state::Problem)| json!({"about": key, "text": problem.text, "since": rfc3339(&config.zone, problem.since)});
     let problems: Vec<Value> = state.problems.iter().map(problem).collect();
+    let alarms = alarms::rows(config, state);
     let things = state.held.iter().flat_map(|(thing, held)| self::held(thing, held, &config.zone));
     let held: Vec<Value> = things.chain(held_guests(state, &config.zone)).collect();
     json!({
@@ -38,7 +41,7 @@ pub fn document(config: &Config, state: &State, now: Instant) -> Value {
         "at": rfc3339(&config.zone, now),
         "checked_at": state.clock.at.map(|at| rfc3339(&config.zone, at)),
         "quotas": quotas,
-        "alarms": [],
+        "alarms": alarms.iter().map(|row| alarms::document(row, config, now)).collect::<Vec<_>>(),
         "held": held,
         "pending": pending,
         "problems": problems,
@@ -185,7 +188,7 @@ fn held_guests(state: &State, zone: &Zone) -> Vec<Value> {
 }
 
 /// Whether a guest that its source still lists is held.
-fn is_held(state: &State, source: &str, subject: &str) -> bool {
+pub fn is_held(state: &State, source: &str, subject: &str) -> bool {
     let known = state.sources.get(source).and_then(|source| source.subjects.get(subject));
     known.is_none_or(|known| known.gone.is_none())
 }
@@ -202,10 +205,27 @@ fn rfc3339(zone: &Zone, at: Instant) -> String {
     zone.local(at).format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }
 
+/// Nodes that a quota names, and that report nothing it could meter.
+fn uncounted(config: &Config, state: &State) -> Vec<String> {
+    let mut remarks = Vec::new();
+    for (name, source) in &state.sources {
+        let named = |node: &&String| config.quotas.iter().any(|quota| quota.source == *name && quota.names(node));
+        let nodes: Vec<String> = source.uncounted.iter().filter(named).map(|node| clean(node, NAME)).collect();
+        if !nodes.is_empty() {
+            let nodes = nodes.join(", ");
+            remarks.push(format!(
+                "unmetered: {nodes} of source {name:?}: no cumulative counters (netquota push has them)"
+            ));
+        }
+    }
+    remarks
+}
+
 /// The problems that a person has to know of, with how long messages have waited.
 pub fn remarks(config: &Config, state: &State, now: Instant) -> Vec<String> {
-    let mut remarks: Vec<String> =
-        state.problems.values().map(|problem| format!("problem: {}", problem.text)).collect();
+    let mut remarks = alarms::remarks(config, state, now);
+    remarks.extend(state.problems.values().map(|problem| format!("problem: {}", problem.text)));
+    remarks.extend(uncounted(config, state));
     for (name, outbox) in &state.outbox {
         if let Some(oldest) = outbox.items.iter().map(|item| item.at).min() {
             let since = crate::quota::message::local(&config.zone, oldest);

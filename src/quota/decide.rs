@@ -28,10 +28,7 @@ pub fn decide(context: &Context<'_>, state: &mut State) -> Plan {
     let all = context.withheld == Some(Withheld::Recovered);
     for (index, quota) in context.quotas.iter().enumerate().filter(|(index, _)| all || context.selected[*index]) {
         let Some(source) = state.sources.get_mut(&quota.source) else { continue };
-        if source.good == Some(context.now)
-            && source.health.is_empty()
-            && !source.subjects.iter().any(|(name, subject)| subject.gone.is_none() && quota.selects(name, subject))
-        {
+        if source.good == Some(context.now) && source.health.is_empty() && looks_at_nothing(quota, source) {
             let text = format!("quota {:?}: no subject of source {:?} matches it", quota.name, quota.source);
             plan.problems.push((format!("quota/{}", quota.name), text));
         }
@@ -60,6 +57,14 @@ pub fn decide(context: &Context<'_>, state: &mut State) -> Plan {
     lapse(context, state);
     lift::follow_renames(context, state);
     plan
+}
+
+/// Whether there is nothing that a quota names. One that names nothing in particular waits for what may come.
+fn looks_at_nothing(quota: &Quota, source: &SourceState) -> bool {
+    let mut there = source.subjects.iter().filter(|(_, subject)| subject.gone.is_none());
+    let waits = quota.subjects.is_empty() && quota.choice.is_none() && source.subjects.is_empty();
+    let uncounted = || source.uncounted.iter().any(|name| quota.names(name));
+    !waits && !uncounted() && !there.any(|(name, subject)| quota.selects(name, subject))
 }
 
 /// Why a quota on guests does not look at all that it names.

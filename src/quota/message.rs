@@ -4,6 +4,7 @@
 //! still waits. Figures are printed in the unit the quota was written in, used ones rounded down and remaining
 //! ones up, so that nothing looks reached that is not.
 
+pub mod alarm;
 mod days;
 mod held;
 mod notice;
@@ -20,7 +21,7 @@ use super::zone::Zone;
 
 pub use days::{Day, Days, days};
 pub use held::{HeldName, LetGo};
-pub use notice::Notice;
+pub use notice::{Notice, UNCOUNTED};
 
 /// Characters of a foreign name that are shown.
 pub const NAME: usize = 64;

@@ -1,6 +1,7 @@
 //! The rules, pure: no clock, file, process, environment or network is mentioned below this folder.
 
 pub mod absorb;
+pub mod alarm;
 pub mod bytes;
 pub mod change;
 pub mod clock;
@@ -20,6 +21,7 @@ pub mod meter;
 pub mod package;
 pub mod period;
 pub mod policy;
+pub mod pulse;
 pub mod records;
 pub mod state;
 pub mod text;

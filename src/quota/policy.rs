@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::absorb::Asked;
+use super::alarm::Alarm;
 use super::bytes::{Percent, Unit, UnitBase};
 use super::duration::Language;
 use super::event::Event;
@@ -207,6 +208,12 @@ pub struct Context<'a> {
     pub machine: &'a Identity,
     /// Why no action may be taken in this run.
     pub withheld: Option<Withheld>,
+    /// The run before.
+    pub last_run: Option<Instant>,
+    /// All alarms.
+    pub alarms: &'a [Alarm],
+    /// Which of them are looked at.
+    pub watching: &'a [bool],
 }
 
 /// Why no action may be taken in a run.

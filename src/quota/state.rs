@@ -15,6 +15,7 @@ use super::gaps::Gap;
 use super::guest::Guest;
 use super::instant::{Instant, epoch};
 use super::meter::{Count, Identity, Ledger, Nic, Series};
+use super::pulse::{Cpu, Pulse};
 use super::text::Item;
 use super::track::Track;
 
@@ -53,6 +54,45 @@ pub struct State {
     /// What the history has, and what waits for it.
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub history: History,
+    /// Where each alarm stands, by its name and by subject.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alarms: BTreeMap<String, BTreeMap<String, AlarmMark>>,
+}
+
+/// Where an alarm stands for a subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmMark {
+    /// The last look at the subject that was judged; of an alarm on silence, when it was last heard of or first expected.
+    pub at: Instant,
+    /// How many looks in a row were bad.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bad: u32,
+    /// Since when they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Instant>,
+    /// Since when it is raised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<Instant>,
+    /// When it was last told that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Instant>,
+    /// What it looks at, and where: of another one nothing of this is true.
+    pub of: String,
+    /// Whether the subject was ever heard of.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub heard: bool,
+}
+
+impl AlarmMark {
+    /// Nothing is wrong, as far as is known at that time.
+    pub fn new(at: Instant, of: &str) -> Self {
+        Self { at, bad: 0, since: None, raised: None, told: None, of: of.to_owned(), heard: false }
+    }
+
+    fn not_after(&mut self, now: Instant) {
+        let times = [&mut self.since, &mut self.raised, &mut self.told].into_iter().flatten();
+        times.chain([&mut self.at]).for_each(|at| *at = (*at).min(now));
+    }
 }
 
 /// What the history store has, and what waits for it.
@@ -303,15 +343,27 @@ pub struct SourceState {
     /// By how many seconds the clock was set forward since the last answer.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub stepped: u64,
+    /// Since when silence of its subjects counts: the clock was set forward then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hears: Option<Instant>,
     /// How often in a row it refused the key: asked on and on, it would lock it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refusals: u32,
     /// How it is, and each of its subjects that has been missing: the source itself under `""`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub health: BTreeMap<String, Health>,
+    /// Subjects that are there and report nothing that could be metered.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub uncounted: BTreeSet<String>,
     /// By subject name.
     #[serde(default)]
     pub subjects: BTreeMap<String, Subject>,
+    /// What its subjects were doing when they were last seen, where alarms or the live page look at that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pulses: BTreeMap<String, Pulse>,
+    /// What this machine's processors had done when they were last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Cpu>,
     /// Tracks of subjects whose names were taken by others, while the store lacks their ends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ended: Vec<Ended>,
@@ -622,6 +674,7 @@ impl Default for State {
             held: BTreeMap::new(),
             guests: BTreeMap::new(),
             history: History::default(),
+            alarms: BTreeMap::new(),
         }
     }
 }
@@ -685,8 +738,10 @@ impl State {
     pub fn not_after(&mut self, now: Instant) {
         let clamp = |at: &mut Instant| *at = (*at).min(now);
         for source in self.sources.values_mut() {
-            source.asked.iter_mut().chain(&mut source.good).for_each(clamp);
+            let times = [&mut source.asked, &mut source.good, &mut source.hears];
+            times.into_iter().flatten().for_each(clamp);
             source.health.values_mut().for_each(|health| health.not_after(now));
+            source.pulses.values_mut().for_each(|pulse| clamp(&mut pulse.at));
             source.subjects.values_mut().chain(source.pools.values_mut()).for_each(|subject| subject.not_after(now));
         }
         for outbox in self.outbox.values_mut() {
@@ -702,6 +757,7 @@ impl State {
             held.lifting.iter_mut().for_each(|lifting| clamp(&mut lifting.at));
         }
         self.guests.values_mut().flat_map(BTreeMap::values_mut).for_each(|held| held.not_after(now));
+        self.alarms.values_mut().flat_map(BTreeMap::values_mut).for_each(|mark| mark.not_after(now));
         let History { sampled, events, .. } = &mut self.history;
         sampled.iter_mut().chain(events.iter_mut().map(|event| &mut event.at)).for_each(clamp);
     }

@@ -262,6 +262,8 @@ impl Turn<'_, '_, '_, '_> {
         match uptime {
             _ if context.withheld.is_some() => Some(Hold::ClockInDoubt),
             _ if !self.view.fresh => Some(Hold::NoReading),
+            // A report from before the period's end says nothing of the one that runs.
+            _ if self.view.ledger.period.end.is_some_and(|end| end <= context.now) => Some(Hold::NoReading),
             _ if !self.certain => Some(Hold::Uncertain),
             _ if matches!(action.effect, Effect::Kept(Kept::Disconnected | Kept::Limited(_))) => None,
             _ if on_guest && self.view.guest.is_some_and(|guest| !guest.on) => match action.effect {

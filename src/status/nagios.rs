@@ -54,14 +54,21 @@ pub fn nagios(config: &Config, state: &State, now: Instant) -> (String, Service)
     let rows = rows(config, state);
     let waits = state.outbox.values().any(|outbox| !outbox.items.is_empty());
     let undone = state.held.values().any(|held| held.lifting.is_some());
-    let around = if waits || undone || !state.problems.is_empty() { Service::Warning } else { Service::Ok };
-    let none = if rows.is_empty() { Service::Unknown } else { Service::Ok };
+    let raised = super::alarms::raised(config, state);
+    let around = if waits || undone || !raised.is_empty() || !state.problems.is_empty() {
+        Service::Warning
+    } else {
+        Service::Ok
+    };
+    let nothing = rows.is_empty() && state.alarms.is_empty();
+    let none = if nothing { Service::Unknown } else { Service::Ok };
     let services = rows.iter().map(|row| service(row, now)).chain([around, none]);
     let worst = services.max_by_key(|service| service.weight()).unwrap_or(Service::Unknown);
     let mut said: Vec<String> = rows.iter().map(|row| said(row, now)).collect();
+    said.extend(raised);
     said.extend(state.problems.values().map(|problem| problem.text.clone()));
     said.extend(waits.then(|| "a message waits".into()));
-    said.extend(rows.is_empty().then(|| "no figures yet".into()));
+    said.extend(nothing.then(|| "no figures yet".into()));
     let data: Vec<String> = rows.iter().map(data).collect();
     let line = format!("NETQUOTA {} - {} | {}", worst.word(), one_line(&said.join(", ")), data.join(" "));
     (line.trim_end_matches(" | ").to_owned() + "\n", worst)

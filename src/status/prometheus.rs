@@ -47,6 +47,17 @@ pub fn prometheus(config: &Config, state: &State, now: Instant) -> String {
             page.push_str(&lines);
         }
     }
+    let alarms = super::alarms::rows(config, state);
+    if !alarms.is_empty() {
+        let metric = "netquota_alarm_raised";
+        head(&mut page, metric, "1 where an alarm is raised.");
+        for row in &alarms {
+            let (alarm, raised) = (row.alarm, u64::from(row.mark.raised.is_some()));
+            let (name, subject, source) = (escape(&alarm.name), escape(row.subject), escape(&alarm.source));
+            let labels = format!("alarm=\"{name}\",subject=\"{subject}\",source=\"{source}\"");
+            line(&mut page, &format!("{metric}{{{labels}}}"), raised);
+        }
+    }
     let pending: usize = state.outbox.values().map(|outbox| outbox.items.len()).sum();
     alone(&mut page, "netquota_pending_messages", "Messages no channel has accepted yet.", pending as u64);
     alone(&mut page, "netquota_problems", "What was wrong in the last check.", state.problems.len() as u64);
@@ -71,7 +82,6 @@ fn line(page: &mut String, metric: &str, value: u64) {
 }
 
 fn labels(row: &Row<'_>) -> String {
-    let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     let quota = row.view.quota;
     format!(
         "quota=\"{}\",subject=\"{}\",source=\"{}\"",
@@ -79,6 +89,10 @@ fn labels(row: &Row<'_>) -> String {
         escape(row.view.subject),
         escape(&quota.source)
     )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 fn seconds(at: Instant) -> u64 {

@@ -150,6 +150,9 @@ fn wanted(quotas: &[Quota], state: &State) -> Vec<(String, Vec<Wanted>)> {
         names: &[],
         machine: &machine,
         withheld: None,
+        last_run: None,
+        alarms: &[],
+        watching: &[],
     };
     let want = |want: Want| {
         assert_eq!(want.need.since, at(60));

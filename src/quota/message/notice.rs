@@ -16,6 +16,11 @@ pub struct Notice {
     pub zh: (String, String),
 }
 
+/// How keys of what was told of nodes without counters begin: kept for as long as the node is there.
+pub const UNCOUNTED: &str = "uncounted/";
+/// Nodes named in one notice at the most.
+const NAMED: usize = 5;
+
 /// For whom something was done.
 fn claimant(held: &Held) -> String {
     let shown = |claim: &Claim| format!("{} [{}]", clean(&claim.subject, NAME), clean(&claim.quota, NAME));
@@ -57,6 +62,16 @@ impl Notice {
         }
     }
 
+    /// A node without counters reports again.
+    pub fn heard_again(source: &str, what: &str) -> Self {
+        let what = clean(what, NAME * 2);
+        Self {
+            key: format!("health/{source}/{what}"),
+            en: (format!("✅ {what}: it reports again"), "Its reports have no counters to meter.".into()),
+            zh: (format!("✅ {what}：已恢复上报"), "其上报不含可计量的计数器。".into()),
+        }
+    }
+
     /// A counter that fell without a restart.
     pub fn fell(source: &str, subject: &str, narrow: bool) -> Self {
         let name = clean(subject, NAME);
@@ -89,6 +104,61 @@ impl Notice {
             zh: (
                 format!("❓ {name}：一次增加 {bytes} 字节，超过链路能力"),
                 "已计入用量，但不会据此执行任何操作。".into(),
+            ),
+        }
+    }
+
+    /// Two machines report under one name.
+    pub fn doubled(source: &str, subject: &str) -> Self {
+        let name = clean(subject, NAME);
+        Self {
+            key: format!("doubled/{source}/{subject}"),
+            en: (
+                format!("❓ {name}: two machines report under this name"),
+                "Only one of them is metered, and it may change which. Give each machine a name of its own.".into(),
+            ),
+            zh: (
+                format!("❓ {name}：有两台机器以此名称上报"),
+                "只有其中一台会被计量，且可能变换。请为每台机器设置不同的名称。".into(),
+            ),
+        }
+    }
+
+    /// A node's counters are those of another machine or interface.
+    pub fn replaced(source: &str, subject: &str) -> Self {
+        let name = clean(subject, NAME);
+        Self {
+            key: format!("replaced/{source}/{subject}"),
+            en: (
+                format!("❓ {name}: its counters are of another machine or interface than before"),
+                "Counting goes on from what they hold now; what flowed in between is not counted.".into(),
+            ),
+            zh: (
+                format!("❓ {name}：计数器来自另一台机器或另一个接口"),
+                "从其当前数值继续计量，期间的流量未计入。".into(),
+            ),
+        }
+    }
+
+    /// Nodes whose client reports no counters: told once for each.
+    pub fn uncounted(source: &str, nodes: &[&str]) -> Self {
+        let shown: Vec<String> = nodes.iter().take(NAMED).map(|node| clean(node, NAME)).collect();
+        let more = nodes.len().saturating_sub(NAMED);
+        let (more_en, more_zh) = match more {
+            0 => (String::new(), String::new()),
+            more => (format!(" and {more} more"), format!("等共 {} 台", nodes.len())),
+        };
+        let (en, zh) = (shown.join(", "), shown.join("、"));
+        let verb = if nodes.len() == 1 { "reports" } else { "report" };
+        Self {
+            key: format!("{UNCOUNTED}{source}/{}", nodes.first().unwrap_or(&"")),
+            en: (
+                format!("ℹ️ {en}{more_en} {verb} no cumulative counters"),
+                "It is an older client: quotas on it cannot be metered. Install netquota push there.".into(),
+            ),
+            zh: (
+                format!("ℹ️ {zh}{more_zh} 未上报累计计数器"),
+                "这是旧版客户端，无法对其计量配额。请在其上安装 netquota push。".into(),
             ),
         }
     }
