@@ -7,6 +7,7 @@
 mod act;
 pub mod by_hand;
 mod fill;
+mod heard;
 mod hold;
 mod meter;
 mod recall;
@@ -22,6 +23,7 @@ use crate::error::{Error, Exit, Result};
 use crate::history::Access;
 use crate::host::{Host, Request, Tls};
 use crate::notify::deliver::Post;
+use crate::quota::alarm::{self, Alarm};
 use crate::quota::clock::{News, Verdict};
 use crate::quota::decide;
 use crate::quota::guest::Choice;
@@ -154,8 +156,10 @@ struct Run<'a> {
     host: &'a Arc<dyn Host>,
     config: &'a Config,
     selected: Vec<bool>,
+    watching: Vec<bool>,
     whole: bool,
     clock: Verdict,
+    last_run: Option<Instant>,
     machine: Identity,
     withheld: Option<Withheld>,
     notices: Vec<Notice>,
@@ -171,7 +175,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(host: &'a Arc<dyn Host>, config: &'a Config, options: &Options) -> Result<Self> {
-        let selected = select(config, &options.only)?;
+        let Selected { quotas: selected, alarms: watching } = select(config, &options.only)?;
         let clock = Verdict { now: host.now(), news: News::None };
         let machine = sources::interface::machine_identity(&**host);
         let channels = config.notifiers.iter().map(|channel| channel.name.clone()).collect();
@@ -179,8 +183,10 @@ impl<'a> Run<'a> {
             host,
             config,
             selected,
+            watching,
             whole: options.only.is_empty(),
             clock,
+            last_run: None,
             machine,
             withheld: None,
             notices: Vec::new(),
@@ -211,6 +217,7 @@ impl<'a> Run<'a> {
     /// Judges the clock, and notes what was wrong with the state.
     fn begin(&mut self, mut state: State, broken: Option<(&Broken, Option<String>)>) -> State {
         let last = state.clock.at;
+        self.last_run = last;
         let stepped = state.clock.stepped(self.clock.now, &self.machine).as_secs();
         state.sources.values_mut().for_each(|source| source.stepped += stepped);
         self.clock = state.clock.judge(self.clock.now);
@@ -260,7 +267,9 @@ impl<'a> Run<'a> {
             let asks = |(quota, selected): (&Quota, &bool)| *selected && quota.source == name;
             // Guests that are held are to be let go also when no quota looks at them any more.
             let held = self.whole && state.guests.contains_key(name);
+            let looks = |(alarm, watching): (&Alarm, &bool)| *watching && alarm.source == name;
             held || self.config.quotas.iter().zip(&self.selected).any(asks)
+                || self.config.alarms.iter().zip(&self.watching).any(looks)
         };
         let due = |name: &str, every: Option<Duration>| {
             let asked = state.sources.get(name).and_then(|source| source.asked);
@@ -283,6 +292,8 @@ impl<'a> Run<'a> {
             remembered: known(&source.name).and_then(|known| known.choice.clone()),
             now: self.clock.now,
             nics: self.nics_of(&source.name),
+            state_dir: self.config.state_dir.clone().unwrap_or_default(),
+            watched: meter::is_watched(self.config, &source.name),
         });
         let said = sources::read_all(self.host, asking.collect(), self.config.deadline / 2);
         for source in left {
@@ -318,6 +329,7 @@ impl<'a> Run<'a> {
     fn decide(&mut self, state: &mut State) -> Plan {
         mark_held_off(state);
         let mut plan = decide::decide(&self.context(), state);
+        alarm::watch(&self.context(), state, &mut plan);
         if self.traced {
             self.trace_figures(state);
         }
@@ -333,6 +345,9 @@ impl<'a> Run<'a> {
             language: self.config.language,
             quotas: &self.config.quotas,
             selected: &self.selected,
+            last_run: self.last_run,
+            alarms: &self.config.alarms,
+            watching: &self.watching,
             channels: &self.channels,
             names: &self.config.quota_names,
             machine: &self.machine,
@@ -463,7 +478,7 @@ impl<'a> Run<'a> {
             };
             state.problems.insert(key.clone(), problem);
         }
-        state.warned.retain(|_, told| now.since(*told) < DAY * 2);
+        state.warned.retain(|key, told| key.starts_with(message::UNCOUNTED) || now.since(*told) < DAY * 2);
         untold
     }
 
@@ -540,16 +555,26 @@ pub fn save(guard: &mut dyn Guard, state: &State) -> Result<()> {
     guard.save(&document).map_err(|error| Error::failed(error.to_string()))
 }
 
-/// Which quotas are looked at: all, or those named themselves or by their source.
-fn select(config: &Config, only: &[String]) -> Result<Vec<bool>> {
+/// What a run looks at, in the order of the configuration.
+struct Selected {
+    quotas: Vec<bool>,
+    alarms: Vec<bool>,
+}
+
+/// Which quotas and alarms are looked at: all, or those named themselves or by their source.
+fn select(config: &Config, only: &[String]) -> Result<Selected> {
     let names = || {
         let sources = config.sources.iter().map(|source| source.name.as_str());
-        sources.chain(config.quotas.iter().map(|quota| quota.name.as_str()))
+        let quotas = config.quotas.iter().map(|quota| quota.name.as_str());
+        sources.chain(quotas).chain(config.alarms.iter().map(|alarm| alarm.name.as_str()))
     };
     if let Some(unknown) = only.iter().find(|wanted| !names().any(|name| name == *wanted)) {
         let near = fields::nearest(unknown, names());
-        return Err(Error::usage(format!("--only: there is no source or quota {unknown:?}{near}")));
+        return Err(Error::usage(format!("--only: there is no source, quota or alarm {unknown:?}{near}")));
     }
-    let selected = |quota: &Quota| only.is_empty() || only.contains(&quota.name) || only.contains(&quota.source);
-    Ok(config.quotas.iter().map(selected).collect())
+    let selected = |name: &String, source: &String| only.is_empty() || only.contains(name) || only.contains(source);
+    Ok(Selected {
+        quotas: config.quotas.iter().map(|quota| selected(&quota.name, &quota.source)).collect(),
+        alarms: config.alarms.iter().map(|alarm| selected(&alarm.name, &alarm.source)).collect(),
+    })
 }

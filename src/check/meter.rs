@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::Run;
+use super::heard::Hearing;
 use crate::config::{Config, NamedSource};
 use crate::quota::absorb::{Asked, Oddity};
 use crate::quota::health::Checkup;
@@ -36,7 +37,9 @@ impl Run<'_> {
         let zone = &self.config.zone;
         let show = |at| message::local(zone, at);
         let checkup = Checkup { source: &source.name, problem_after: source.problem_after, now, show: &show };
-        let answer = answer.map_err(|trouble| trouble.text);
+        let hearing = Hearing { source, quotas: &self.config.quotas, now, up: self.machine.uptime, show: &show };
+        hearing.follow_clock(memory);
+        let answer = answer.map_err(|trouble| trouble.text).map(|readings| hearing.sift(readings, memory));
         let mut answer = answer.map(|readings| sift(with_the_gone(readings, memory, source, now), memory, now, &show));
         self.notices.extend(checkup.examine(memory, &answer));
         if let Ok(readings) = &mut answer {
@@ -55,14 +58,24 @@ impl Run<'_> {
                     memory.choice.clone_from(&readings.choice);
                 }
                 let asked = asked(self.config, source);
+                if is_watched(self.config, &source.name) {
+                    memory.feel(readings, source.source.repeats(), now);
+                } else {
+                    memory.pulses.clear();
+                }
                 memory.follow_step(&readings.readings, now);
                 oddities = memory.absorb(&readings.readings, &asked, now);
                 memory.follow_listing(readings, &asked, now);
+                hearing.mind_the_silent(readings, memory);
+                oddities.extend(readings.oddities.iter().cloned());
                 self.problems.extend(standing(source, memory, now, |subject| !subject.is_empty()));
             }
         }
         for oddity in oddities {
             self.odd(state, &source.name, &oddity);
+        }
+        if let Ok(readings) = answer {
+            self.tell_of_uncounted(state, source, readings);
         }
     }
 
@@ -77,6 +90,8 @@ impl Run<'_> {
                 self.tell_daily(state, notice);
                 return;
             }
+            Oddity::Doubled { subject } => Notice::doubled(source, subject),
+            Oddity::Replaced { subject } => Notice::replaced(source, subject),
             Oddity::Fell { subject, narrow } => Notice::fell(source, subject, *narrow),
             Oddity::Implausible { subject, flow } => Notice::implausible(source, subject, flow.rx.max(flow.tx)),
         };
@@ -108,11 +123,23 @@ pub(super) fn asked<'c>(config: &'c Config, source: &NamedSource) -> Vec<Asked<'
     asked
 }
 
+/// Whether somebody looks at what a source's subjects are doing.
+pub(super) fn is_watched(config: &Config, source: &str) -> bool {
+    config.serve.is_some() || config.alarms.iter().any(|alarm| alarm.source == source)
+}
+
 fn trace(source: &str, reading: &Reading) -> String {
     let subject = &reading.subject;
     match &reading.figure {
-        Figure::Counter { counters, identity: Identity { boot, uptime, index }, link_speed } => format!(
+        Figure::Counter { counters, identity: Identity { boot, uptime, index, .. }, link_speed } => format!(
             "reading: source {source:?}, {subject:?}: received {}, sent {}, boot {boot:?}, uptime {uptime:?}, index {index:?}, link {link_speed:?} bit/s",
+            counters.rx, counters.tx
+        ),
+        Figure::Tally { counters, since: None } => {
+            format!("reading: source {source:?}, {subject:?}: received {}, sent {}", counters.rx, counters.tx)
+        }
+        Figure::Tally { counters, since: Some(since) } => format!(
+            "reading: source {source:?}, {subject:?}: received {}, sent {}, all since {since}",
             counters.rx, counters.tx
         ),
         Figure::Guest(GuestFigure { counters, uptime, guest, .. }) => format!(

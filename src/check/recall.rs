@@ -16,7 +16,7 @@ use crate::quota::policy::{Plan, Quota, Tell};
 use crate::quota::state::{State, Subject};
 use crate::quota::text::About;
 use crate::quota::track::{Grain, Point};
-use crate::report::build::{Ask, Facts};
+use crate::report::build::{Ask, FIGURES, Facts};
 use crate::report::curve::Curve;
 use crate::report::model::{Bucket, By, Direction, Report, Used};
 use crate::report::span::{Named, When, Wish};
@@ -118,7 +118,7 @@ impl Run<'_> {
         let wish =
             Wish { from: Some(When::Exact(from)), to: Some(When::Exact(to)), by: Some(By::Day), ..Wish::default() };
         let (quota, direction) = (Some(quota.name.clone()), Direction::Both);
-        let ask = Ask { wish, subjects: Vec::new(), quota, instance: None, direction, events: false };
+        let ask = Ask { wish, subjects: Vec::new(), quota, instance: None, direction, events: false, figures: FIGURES };
         let facts = Facts { config: self.config, state, now: self.clock.now, alone: true };
         facts.report(archive, &ask, &mut |_, _| {}).ok().flatten()
     }

@@ -19,10 +19,10 @@ use crate::quota::zone::Zone;
 
 /// The names a quota may use.
 pub struct Known<'a> {
-    host: &'a dyn Host,
-    zone: &'a Zone,
+    pub(super) host: &'a dyn Host,
+    pub(super) zone: &'a Zone,
     sources: &'a [NamedSource],
-    notifiers: Vec<&'a str>,
+    pub(super) notifiers: Vec<&'a str>,
     actions: &'a [NamedAction],
 }
 
@@ -45,10 +45,11 @@ impl<'a> Known<'a> {
     }
 }
 
-/// All quotas that are enabled; the built-in one where none is written.
+/// All quotas that are enabled; the built-in one where none is written, and a source is there that it is meant for.
 pub fn read(root: &Fields<'_>, known: &Known<'_>) -> Vec<Quota> {
     let mut tables = root.tables("quota");
-    if tables.is_empty() {
+    let has_default = |source: &NamedSource| source.source.has_default_quota();
+    if tables.is_empty() && (known.sources.is_empty() || known.sources.iter().any(has_default)) {
         tables.push(("month".into(), Fields::absent(root.findings(), "quota.month")));
     }
     tables.into_iter().filter_map(|(name, fields)| read_quota(name, fields, known)).collect()
@@ -83,6 +84,9 @@ fn read_quota(name: String, fields: Fields<'_>, known: &Known<'_>) -> Option<Quo
     let since_boot =
         fields.or("first", false, "\"zero\"", |value| match value.word(&[("zero", false), ("since-boot", true)])? {
             true if packages.is_some() => Err("a package is not counted since a boot".into()),
+            true if source.is_some_and(|source| !source.source.knows_boot()) => {
+                Err("a tunnel server does not say since when it counts: \"zero\"".into())
+            }
             since_boot => Ok(since_boot),
         });
     let nodes = source.map_or(&[][..], |source| source.source.nodes());
@@ -173,11 +177,13 @@ fn check_shutdown(fields: &Fields<'_>, quota: &Quota) {
     }
 }
 
-const COUNTS: &[(&str, Count)] =
+/// What a quota counts, and an alarm looks at.
+pub(super) const COUNTS: &[(&str, Count)] =
     &[("out", Count::Out), ("in", Count::In), ("sum", Count::Sum), ("max", Count::Max), ("min", Count::Min)];
 
-fn read_source<'a>(fields: &Fields<'_>, known: &Known<'a>) -> Option<&'a NamedSource> {
-    let names: Vec<&str> = known.sources.iter().map(|source| source.name.as_str()).collect();
+pub(super) fn read_source<'a>(fields: &Fields<'_>, known: &Known<'a>) -> Option<&'a NamedSource> {
+    let fits = |source: &&NamedSource| fields.is_written() || source.source.has_default_quota();
+    let names: Vec<&str> = known.sources.iter().filter(fits).map(|source| source.name.as_str()).collect();
     let found = |name: &str| known.sources.iter().find(|source| source.name == name);
     // One that has errors of its own is there all the same.
     let unusable = |name| fields.findings().is_unusable("source", name);
@@ -200,14 +206,14 @@ fn read_source<'a>(fields: &Fields<'_>, known: &Known<'a>) -> Option<&'a NamedSo
     found(only)
 }
 
-fn resolve(name: &str, known: &[&str]) -> Result<String, String> {
+pub(super) fn resolve(name: &str, known: &[&str]) -> Result<String, String> {
     if known.contains(&name) {
         return Ok(name.to_owned());
     }
     Err(format!("there is no {name:?}{}", nearest(name, known.iter().copied())))
 }
 
-fn not_empty(names: Vec<String>) -> Result<Vec<String>, String> {
+pub(super) fn not_empty(names: Vec<String>) -> Result<Vec<String>, String> {
     if names.is_empty() || names.iter().any(String::is_empty) {
         return Err("at least one name is expected; leave it out for all".into());
     }
@@ -226,7 +232,7 @@ fn read_report(text: &str) -> Result<Report, String> {
     if every < Duration::from_secs(60) { Err("at least 1 min is expected".into()) } else { Ok(Report::Every(every)) }
 }
 
-fn read_time(text: &str) -> Result<Time, String> {
+pub(super) fn read_time(text: &str) -> Result<Time, String> {
     let format = time::macros::format_description!("[hour]:[minute]");
     Time::parse(text, format).map_err(|_| format!("{text:?} is not a time of day such as 00:00"))
 }
@@ -474,7 +480,7 @@ fn full(value: &Value<'_>, limits: &Limits<'_>) -> Option<Draft> {
     Some(Draft { tier, unit })
 }
 
-fn all<T>(names: &[String], resolve: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+pub(super) fn all<T>(names: &[String], resolve: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     names.iter().map(|name| resolve(name)).collect()
 }
 

@@ -36,6 +36,11 @@ pub enum Oddity {
         /// Whether all that was ever seen fits 32 bits.
         narrow: bool,
     },
+    /// Its counters are others than before, in a way that is no restart.
+    Replaced {
+        /// Whose.
+        subject: String,
+    },
     /// More came than the link can carry.
     Implausible {
         /// Whose.
@@ -52,10 +57,15 @@ pub enum Oddity {
         /// The period is not new: it may be another package.
         doubted: bool,
     },
+    /// Two machines report under one name.
+    Doubled {
+        /// The name.
+        subject: String,
+    },
 }
 
 impl SourceState {
-    /// Absorbs the readings of a run at the believed time `now`.
+    /// Absorbs the readings of a run at the believed time `now`, each as of its own time.
     pub fn absorb(&mut self, readings: &[Reading], asked: &[Asked<'_>], now: Instant) -> Vec<Oddity> {
         self.follow_renames(readings);
         self.meet_containers(readings, asked, now);
@@ -70,7 +80,7 @@ impl SourceState {
             let moved = self.moved_from(reading);
             if let Some(subject) = self.subjects.get_mut(&reading.subject) {
                 subject.series = moved.or(subject.series.take());
-                subject.absorb(reading, asked, &edges, now, &mut oddities);
+                subject.absorb(reading, asked, &edges, reading.at, &mut oddities);
             }
         }
         self.forget(asked, now);
@@ -181,7 +191,7 @@ impl Subject {
         // The account of a period that has ended says nothing of the one that runs.
         self.fresh = match &reading.figure {
             Figure::Package(package) => package.period.end.is_none_or(|end| now < end),
-            Figure::Counter { .. } => true,
+            Figure::Counter { .. } | Figure::Tally { .. } => true,
             Figure::Guest(_) => self.doubted_guest.is_none(),
         };
     }
@@ -340,12 +350,16 @@ impl Subject {
 }
 
 fn note(reading: &Reading, last: &Series, delta: &Delta, oddities: &mut Vec<Oddity>) {
+    let subject = || reading.subject.clone();
+    if reading.identity().is_some_and(|identity| last.identity.is_other(identity, delta.to.since(last.at))) {
+        oddities.push(Oddity::Replaced { subject: subject() });
+    }
     if let Figure::Counter { counters, .. } = &reading.figure
         && delta.fell
     {
         let narrow = |c: Counters| c.rx.max(c.tx) <= u64::from(u32::MAX);
         let narrow = narrow(last.counters) && narrow(*counters);
-        oddities.push(Oddity::Fell { subject: reading.subject.clone(), narrow });
+        oddities.push(Oddity::Fell { subject: subject(), narrow });
     }
     if delta.flagged {
         oddities.push(Oddity::Implausible { subject: reading.subject.clone(), flow: delta.flow });

@@ -12,6 +12,9 @@ use super::state::{Health, SourceState};
 /// How problems of a whole node of a cluster begin, which is no subject.
 pub const NODE: &str = "node/";
 
+/// How problems of a part of an answer begin, of which nobody knows whose it is.
+pub const PART: &str = "mappings[";
+
 /// What a source's answer means for its health.
 pub struct Checkup<'a> {
     /// The source's name.
@@ -24,10 +27,10 @@ pub struct Checkup<'a> {
     pub show: &'a dyn Fn(Instant) -> String,
 }
 
-/// Whether it is no subject, of which a figure would come, but the source as a whole, a node, or where a guest's NICs
-/// are: it is well once nothing is said against it.
+/// Whether it is no subject, of which a figure would come, but the source as a whole, a node, where a guest's NICs are, or
+/// a part of an answer: it is well once nothing is said against it.
 fn is_beside_subjects(name: &str) -> bool {
-    name.is_empty() || name.starts_with(NODE) || name.ends_with("/bridges")
+    name.is_empty() || name.starts_with(NODE) || name.starts_with(PART) || name.ends_with("/bridges")
 }
 
 impl Checkup<'_> {
@@ -42,15 +45,20 @@ impl Checkup<'_> {
             }
         };
         let mut notices = Vec::new();
-        if let Ok(Readings { readings: read, .. }) = said {
+        if let Ok(Readings { readings: read, uncounted, .. }) = said {
             state.good = Some(self.now);
             let names: HashSet<&str> = missing.iter().map(|problem| problem.subject.as_str()).collect();
             let back: HashSet<&str> = read.iter().map(|reading| reading.subject.as_str()).collect();
             state.health.retain(|subject, health| {
                 let still = names.contains(subject.as_str());
                 let back = is_beside_subjects(subject) || back.contains(subject.as_str());
-                if !still && back && health.told.is_some() {
-                    notices.push(Notice::well(self.source, &self.what(subject)));
+                if !still && health.told.is_some() {
+                    let what = self.what(subject);
+                    notices.extend(match (back, uncounted.contains(subject)) {
+                        (true, _) => Some(Notice::well(self.source, &what)),
+                        (false, true) => Some(Notice::heard_again(self.source, &what)),
+                        (false, false) => None,
+                    });
                 }
                 still
             });
@@ -62,11 +70,11 @@ impl Checkup<'_> {
     }
 
     fn miss(&self, state: &mut SourceState, problem: &SubjectProblem) -> Option<Notice> {
-        let SubjectProblem { subject, text, expected } = problem;
+        let SubjectProblem { subject, text, expected, .. } = problem;
         let series = state.subjects.get(subject).and_then(|known| known.series.as_ref()).map(|series| series.at);
         // What is seen for the first time has not been missing for any time yet.
         let good = if subject.is_empty() { state.good } else { series.map(|at| expected.unwrap_or(at)) };
-        let since = good.unwrap_or(self.now);
+        let since = problem.since.or(good).unwrap_or(self.now);
         let health = state.health.entry(subject.clone()).or_insert_with(|| Health::since(since));
         text.clone_into(&mut health.text);
         health.expected = expected.is_some();

@@ -101,7 +101,7 @@ impl Track {
             let first = self.point(last, Grain::Day, before, 0);
             self.note(first);
         }
-        let passed = edges.since(last);
+        let passed = edges.between(last, delta.to);
         if passed.is_empty() {
             return;
         }
@@ -202,7 +202,6 @@ fn signed(total: Counters, less: Counters) -> (i64, i64) {
 
 /// The edges of hours and days in the zones of the quotas that look at a source.
 pub struct Edges {
-    now: Instant,
     rules: Vec<(Rule, Grain)>,
     /// The latest of them that is not after now.
     latest: Option<Instant>,
@@ -228,11 +227,11 @@ impl Edges {
         let rules: Vec<(Rule, Grain)> =
             zones.iter().flat_map(|zone| kinds.map(|(cycle, grain)| (rule(zone, cycle), grain))).collect();
         let latest = rules.iter().map(|(rule, _)| rule.period(now).start).max();
-        Self { now, rules, latest }
+        Self { rules, latest }
     }
 
-    /// Those after `last`, not after now, in the order of time; of very many only the first and the last of each kind.
-    fn since(&self, last: Instant) -> Vec<(Instant, Grain)> {
+    /// Those after `last`, not after `until`, in the order of time; of very many only the first and the last of each kind.
+    fn between(&self, last: Instant, until: Instant) -> Vec<(Instant, Grain)> {
         if self.latest.is_none_or(|latest| latest <= last) {
             return Vec::new();
         }
@@ -240,12 +239,12 @@ impl Edges {
         for (rule, grain) in &self.rules {
             let mut at = rule.period(last).end;
             let mut count = 0;
-            while let Some(edge) = at.filter(|edge| *edge <= self.now && count < AT_ONCE) {
+            while let Some(edge) = at.filter(|edge| *edge <= until && count < AT_ONCE) {
                 edges.push((edge, *grain));
                 count += 1;
                 at = rule.period(edge).end;
             }
-            let newest = rule.period(self.now).start;
+            let newest = rule.period(until).start;
             if newest > last {
                 edges.push((newest, *grain));
             }

@@ -9,6 +9,7 @@ use crate::api::huawei::{self, Cause};
 use crate::config::fields::Fields;
 use crate::config::secret::Keeper;
 use crate::host::Host;
+use crate::quota::alarm::Watched;
 use crate::quota::meter::{Figure, Reading, Readings, SubjectProblem};
 
 /// The settings.
@@ -31,6 +32,10 @@ impl Source for Huawei {
 
     fn packages(&self) -> Option<&[String]> {
         Some(&self.ids)
+    }
+
+    fn cannot_watch(&self, _: Watched) -> Option<&'static str> {
+        Some("a traffic package has neither a rate nor a load: alarms go with sources that have counters")
     }
 
     fn account(&self) -> Option<Account> {

@@ -5,9 +5,13 @@
 
 pub mod huawei;
 pub mod interface;
+pub mod nodes;
 pub mod pve;
+pub mod tunnel;
+pub mod vitals;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -15,10 +19,12 @@ use crate::api::Account;
 use crate::config::fields::{Fields, Value};
 use crate::config::secret::Keeper;
 use crate::host::{Host, Job};
+use crate::quota::alarm::Watched;
 use crate::quota::glob;
 use crate::quota::guest::Choice;
 use crate::quota::instant::Instant;
-use crate::quota::meter::Readings;
+use crate::quota::meter::{Reading, Readings};
+use crate::quota::pulse::{Load, Loads};
 
 /// A place figures are read from.
 pub trait Source: Send + Sync {
@@ -40,6 +46,30 @@ pub trait Source: Send + Sync {
     fn backfills(&self) -> bool {
         false
     }
+    /// Why an alarm on this cannot be; none when it can.
+    fn cannot_watch(&self, _watched: Watched) -> Option<&'static str> {
+        None
+    }
+    /// The folder that nodes' reports are kept in, for a source of nodes.
+    fn spool(&self, _state_dir: &Path) -> Option<PathBuf> {
+        None
+    }
+    /// Whether it says a figure again until there is a newer one, each with the time it came in.
+    fn repeats(&self) -> bool {
+        false
+    }
+    /// Subjects of such a source that must be heard of.
+    fn must_report(&self) -> &[String] {
+        &[]
+    }
+    /// Whether a configuration without quotas means the built-in one for it.
+    fn has_default_quota(&self) -> bool {
+        true
+    }
+    /// Whether its figures tell when their counters began.
+    fn knows_boot(&self) -> bool {
+        true
+    }
     /// What it asks, for `--debug`; without secrets.
     fn describe(&self) -> Vec<String> {
         Vec::new()
@@ -59,6 +89,10 @@ pub struct Look<'a> {
     pub now: Instant,
     /// Which guests are counted by NIC, and by which: one for each quota that does.
     pub nics: &'a [Choice],
+    /// Where the state is, and what else is kept beside it.
+    pub state_dir: &'a Path,
+    /// Whether somebody looks at what its subjects are doing.
+    pub watched: bool,
 }
 
 /// Why a source has no figures.
@@ -80,7 +114,13 @@ impl From<String> for Trouble {
 pub type Open = fn(&Fields<'_>, &Keeper<'_>) -> Option<Arc<dyn Source>>;
 
 /// The kinds.
-pub const SOURCES: &[(&str, Open)] = &[("huawei", huawei::open), ("interface", open_interface), ("pve", pve::open)];
+pub const SOURCES: &[(&str, Open)] = &[
+    ("huawei", huawei::open),
+    ("interface", open_interface),
+    ("nodes", nodes::open),
+    ("pve", pve::open),
+    ("tunnel", tunnel::open),
+];
 
 fn open_interface(fields: &Fields<'_>, _: &Keeper<'_>) -> Option<Arc<dyn Source>> {
     let interfaces = fields.opt("interfaces", |value| {
@@ -99,7 +139,15 @@ impl Source for interface::Interface {
     }
 
     fn read(&self, host: &dyn Host, look: &Look<'_>) -> Result<Readings, Trouble> {
-        Ok(Self::read(self, host, look.remembered)?)
+        let mut readings = Self::read(self, host, look.remembered)?;
+        if look.watched {
+            // What cannot be read is not known; the alarms that look at it say so.
+            readings.cpu = vitals::read_cpu(host).ok();
+            let memory = vitals::read_memory(host).ok().and_then(|(used, total)| Load::share(used, total));
+            let loads = |reading: &Reading| (reading.subject.clone(), Loads { cpu: None, memory });
+            readings.loads = readings.readings.iter().map(loads).collect();
+        }
+        Ok(readings)
     }
 }
 
@@ -115,6 +163,10 @@ pub struct Asking {
     pub now: Instant,
     /// Which guests are counted by NIC.
     pub nics: Vec<Choice>,
+    /// Where the state is.
+    pub state_dir: PathBuf,
+    /// Whether somebody looks at what its subjects are doing.
+    pub watched: bool,
 }
 
 /// What each source said, by name.
@@ -130,7 +182,14 @@ pub fn read_all(host: &Arc<dyn Host>, asking: Vec<Asking>, limit: Duration) -> S
     let job = |ask: Asking| -> Job {
         let (host, sender) = (Arc::clone(host), sender.clone());
         Box::new(move || {
-            let look = Look { remembered: ask.remembered.as_deref(), until, now: ask.now, nics: &ask.nics };
+            let look = Look {
+                remembered: ask.remembered.as_deref(),
+                until,
+                now: ask.now,
+                nics: &ask.nics,
+                state_dir: &ask.state_dir,
+                watched: ask.watched,
+            };
             let answer = ask.source.read(&*host, &look);
             // The receiver is gone once the limit is over; the answer is then too late to be used.
             sender.send((ask.name, answer)).ok();

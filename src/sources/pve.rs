@@ -109,6 +109,10 @@ impl Source for Pve {
         if !look.nics.is_empty() {
             self.read_nics(host, look, &rows, &mut readings);
         }
+        if look.watched {
+            let loads = |row: &Row| Some((row.id.to_string(), row.figures?.loads));
+            readings.loads = rows.iter().filter_map(loads).collect();
+        }
         let figure = |row: Row| {
             let figures = row.figures?;
             let figure = GuestFigure {

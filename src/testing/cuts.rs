@@ -64,13 +64,16 @@ fn a_killed_run_loses_and_repeats_nothing() {
 /// Bytes that moved in all, here and in the cluster.
 fn moved(play: &Play) -> u64 {
     let inner = play.world.inner();
-    inner.moved + inner.cluster.flowed_in_all()
+    inner.moved + inner.cluster.flowed_in_all() + inner.fleet.moved + inner.tunnel.moved
 }
 
-/// Whether what counts does not go down with the machine: the provider's account, or another host.
+/// Whether what counts does not go down with the machine: the provider's account, another host, or a process.
 fn counts_elsewhere(play: &Play) -> bool {
     let inner = play.world.inner();
-    !inner.cloud.packages.is_empty() || !inner.cluster.guests.is_empty()
+    !inner.cloud.packages.is_empty()
+        || !inner.cluster.guests.is_empty()
+        || inner.fleet.moved > 0
+        || inner.tunnel.moved > 0
 }
 
 fn clock_jumps(play: &Play) -> bool {

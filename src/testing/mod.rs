@@ -7,6 +7,7 @@ mod cluster;
 mod cuts;
 #[cfg(all(feature = "postgres", feature = "mysql"))]
 pub mod database;
+mod fleet;
 mod guest_config;
 mod history;
 mod random;
@@ -15,4 +16,5 @@ mod random_cluster;
 mod scenario;
 pub mod sim;
 mod tidy;
+mod tunnel;
 pub mod vendor;

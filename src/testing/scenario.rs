@@ -16,6 +16,8 @@
 //! | `bss up/says STATUS BODY` | billing |
 //! | `server on/off/done/slow/lost/down/refused/failing` | the server, and how orders to it go |
 //! | `pve …` | the Proxmox VE cluster: see `cluster/words.rs` |
+//! | `node NAME …` | a node that reports here: see `fleet.rs` |
+//! | `tunnel …` | the tunnel server: see `tunnel.rs` |
 //! | `calibrate QUOTA SUBJECT USED [at TIME]` | the operator's hand |
 //! | `disk full/free`, `state broken/missing/none` | the state's fate |
 //! | `figures` | what is metered |
@@ -130,6 +132,8 @@ impl Play {
             "bss" => self.world.inner().cloud.says = bss(rest)?,
             "server" => self.server(rest)?,
             "pve" => self.pve(rest)?,
+            "node" => self.node(rest)?,
+            "tunnel" => self.world.inner().tunnel.line(rest)?,
             "calibrate" => self.calibrate(rest)?,
             "disk" => self.world.inner().full = rest == "full",
             "state" => self.state(rest)?,
@@ -218,6 +222,12 @@ impl Play {
         let lines = inner.cluster.line(rest)?;
         inner.transcript.extend(lines);
         Some(())
+    }
+
+    fn node(&self, rest: &str) -> Option<()> {
+        let mut inner = self.world.inner();
+        let now = inner.now;
+        inner.fleet.line(rest, now)
     }
 
     fn state(&self, rest: &str) -> Option<()> {
@@ -334,7 +344,8 @@ fn used(config: &Config, state: &State) -> BTreeMap<String, u64> {
     used
 }
 
-fn bytes(words: &[&str]) -> Option<u64> {
+/// An amount of two words.
+pub fn bytes(words: &[&str]) -> Option<u64> {
     Amount::parse(&words.join(" "), UnitBase::Thousand).ok().map(|amount| amount.bytes)
 }
 

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use super::archive::MemoryArchive;
 use super::cloud::Cloud;
 use super::cluster::Cluster;
+use super::fleet::Fleet;
+use super::tunnel::Tunnel;
 use crate::check::{self, Options, Report};
 use crate::config::secret::Need;
 use crate::config::{self, Config};
@@ -52,6 +54,10 @@ pub struct Inner {
     pub cloud: Cloud,
     /// A Proxmox VE cluster.
     pub cluster: Cluster,
+    /// Nodes that report here.
+    pub fleet: Fleet,
+    /// A tunnel server.
+    pub tunnel: Tunnel,
     /// How commands end, by program.
     pub commands: BTreeMap<String, Ending>,
     /// `state.json`.
@@ -155,6 +161,7 @@ impl Inner {
         self.now = self.now.plus(time);
         self.uptime += time;
         self.cluster.pass(time);
+        self.fleet.pass(time);
     }
 
     /// Time passes within a run.
@@ -190,6 +197,8 @@ impl World {
             heard: false,
             cloud: Cloud::new(),
             cluster: Cluster::new(now),
+            fleet: Fleet::default(),
+            tunnel: Tunnel::default(),
             commands: BTreeMap::new(),
             current: None,
             previous: None,
@@ -387,6 +396,10 @@ impl Host for World {
     }
 
     fn bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if let Ok(file) = path.strip_prefix("spool") {
+            let spool = &self.inner().fleet.spool;
+            return file.to_str().and_then(|file| spool.get(file).cloned()).map_or_else(missing, Ok);
+        }
         self.file(&path.to_string_lossy()).map_or_else(missing, |text| Ok(text.into_bytes()))
     }
 
@@ -397,6 +410,9 @@ impl Host for World {
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         if path == Path::new("/sys/class/net") {
             return Ok(self.inner().nics.keys().cloned().collect());
+        }
+        if path == Path::new("spool") && !self.inner().fleet.spool.is_empty() {
+            return Ok(self.inner().fleet.spool.keys().cloned().collect());
         }
         let name = path.strip_prefix("/sys/class/net").ok().and_then(Path::to_str);
         match name.and_then(|name| self.inner().nics.get(name).copied()) {
@@ -422,6 +438,9 @@ impl Host for World {
                 true => self.effect(Effect::Command, |inner| inner.ask_cluster(request)),
                 false => self.inner().ask_cluster(request),
             };
+        }
+        if Tunnel::is_asked(request) {
+            return self.inner().tunnel.answer(request);
         }
         assert!(request.url.contains(".myhuaweicloud.com/"), "nobody asks {}", request.url);
         if !Cloud::is_order(request) {

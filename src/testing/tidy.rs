@@ -41,6 +41,8 @@ const NOT_FOR: &[(&str, &[&str])] = &[
     ("config", &["store", "check"]),
     ("history", &["sources", "notify", "enforce", "check", "report"]),
     ("report", &["sources", "enforce", "check"]),
+    ("serve", &["sources", "enforce", "check"]),
+    ("fleet", &["config", "sources", "notify", "enforce", "store", "host", "check", "serve"]),
     ("status", &["sources", "notify", "enforce", "store", "host", "check"]),
 ];
 

@@ -84,7 +84,7 @@ fn reading(devices: &Devices, name: &str) -> Result<Reading, String> {
     let at = devices.host.now();
     let counter = |file| counter(devices, name, file).map_err(|why| format!("interface {}: {why}", shown(name)));
     let counters = Counters { rx: counter("rx_bytes")?, tx: counter("tx_bytes")? };
-    let identity = Identity { boot: None, uptime: None, index };
+    let identity = Identity { index, ..Identity::default() };
     let figure = Figure::Counter { counters, identity, link_speed: link_speed(devices, name) };
     Ok(Reading { subject: name.to_owned(), at, figure })
 }
@@ -125,7 +125,7 @@ pub fn machine_identity(host: &dyn Host) -> Identity {
     let text = |path| -> io::Result<String> { host.read(Path::new(path)) };
     let boot = text(BOOT_ID).ok().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
     let uptime = text(UPTIME).ok().and_then(|text| uptime(&text));
-    Identity { boot, uptime, index: None }
+    Identity { boot, uptime, ..Identity::default() }
 }
 
 /// The first number of `/proc/uptime`, `350735.47 234388.90`, to the millisecond.
@@ -192,7 +192,7 @@ mod tests {
         let Ok(out) = read(&machine, &["eth0"]) else { panic!("it is to be read") };
         let [reading] = &out.readings[..] else { panic!("one reading") };
         let uptime = Some(Duration::from_millis(350_735_470));
-        let identity = Identity { boot: Some("a-boot-id".into()), uptime, index: Some(2) };
+        let identity = Identity { boot: Some("a-boot-id".into()), uptime, index: Some(2), epoch: None };
         let counters = Counters { rx: u64::MAX, tx: 0 };
         let figure = Figure::Counter { counters, identity, link_speed: Some(10_000_000_000) };
         assert_eq!(reading.figure, figure);

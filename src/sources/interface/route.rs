@@ -73,7 +73,7 @@ pub(super) fn choose(devices: &Devices, remembered: Option<&str>) -> Result<Stri
         Some(_) => "and the interface of the one seen before is gone",
         None => "and none was seen before",
     };
-    Err(format!("no default route, {seen}: name the interface in `interfaces` ({})", present(devices, "")))
+    Err(format!("no default route, {seen}: name the interface in the configuration ({})", present(devices, "")))
 }
 
 impl<'a> Ways<'a> {
