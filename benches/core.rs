@@ -9,6 +9,9 @@
 #[path = "../src/error.rs"]
 #[allow(dead_code, unused_imports, reason = "see above")]
 mod error;
+#[path = "../src/fleet/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "see above")]
+mod fleet;
 #[path = "../src/quota/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "see above")]
 mod quota;
@@ -63,6 +66,7 @@ impl World {
             boot: Some("0574ae5d-7107-48b3-897b-a63fc0a40a5b".into()),
             uptime: Some(Duration::from_secs(350_735)),
             index: None,
+            epoch: None,
         };
         let figure = Figure::Counter { counters: Counters::default(), identity, link_speed: None };
         Self::seen_twice(month(), subjects, |number| (format!("qemu/{}", 100 + number), figure.clone()))
@@ -126,6 +130,7 @@ impl World {
                     counters.tx += sent(number);
                     identity.uptime = identity.uptime.map(|uptime| uptime + passed);
                 }
+                Figure::Tally { counters, .. } => counters.tx += sent(number),
                 Figure::Package(package) => package.left = package.left.saturating_sub(sent(number)),
                 Figure::Guest(figure) => {
                     figure.counters.tx += sent(number);
@@ -154,6 +159,9 @@ fn core(state: &mut State, quota: &Quota, channels: &[String], readings: &[Readi
         names: std::slice::from_ref(&quota.name),
         machine: &Identity::default(),
         withheld: None,
+        last_run: None,
+        alarms: &[],
+        watching: &[],
     };
     decide(&context, state)
 }

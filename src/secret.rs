@@ -65,20 +65,18 @@ fn replace(text: &str, secret: &str) -> String {
     out
 }
 
-/// How many bytes at the start of `text` are the secret, each of its bytes as it is or as `%XX`.
+/// How many bytes at the start of `text` are the secret, each of its bytes as it is or as `%XX`; none of an empty one.
 fn matched(text: &str, secret: &str) -> Option<usize> {
-    let text = text.as_bytes();
-    let mut at = 0;
-    for &byte in secret.as_bytes() {
-        if text.get(at) == Some(&byte) {
-            at += 1;
-        } else if text.get(at) == Some(&b'%') && hex(text.get(at + 1..at + 3)?) == Some(byte) {
-            at += 3;
-        } else {
-            return None;
-        }
-    }
-    (at > 0).then_some(at)
+    matched_bytes(text.as_bytes(), secret.as_bytes()).filter(|length| *length > 0)
+}
+
+/// Both ways are tried for each byte: a `%` of the secret may be one, or begin `%25`.
+fn matched_bytes(text: &[u8], secret: &[u8]) -> Option<usize> {
+    let Some((byte, rest)) = secret.split_first() else { return Some(0) };
+    let go_on = |length: usize| Some(length + matched_bytes(text.get(length..)?, rest)?);
+    let encoded = || text.first() == Some(&b'%') && text.get(1..3).and_then(hex) == Some(*byte);
+    let plain = || if text.first() == Some(byte) { go_on(1) } else { None };
+    if encoded() { go_on(3).or_else(plain) } else { plain() }
 }
 
 fn hex(digits: &[u8]) -> Option<u8> {
@@ -122,6 +120,15 @@ mod tests {
         assert_eq!(Secret::new("").redact("text"), "text");
         assert_eq!(Secret::new("1:short").redact("a short text, 1:short"), "a short text, (redacted)");
         assert_eq!(Secret::new(":").redact("a: b"), "a(redacted) b");
+    }
+
+    #[test]
+    fn a_percent_sign_of_a_secret_is_no_hiding_place() {
+        let secret = Secret::new("a%25b %");
+        for text in ["a%25b %", "a%2525b %", "a%2525b%20%25", "%61%25%32%35%62%20%"] {
+            assert_eq!(secret.redact(&format!("<{text}>")), "<(redacted)>", "{text}");
+        }
+        assert_eq!(secret.redact("a%25b%2"), "a%25b%2");
     }
 
     #[test]

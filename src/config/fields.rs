@@ -203,9 +203,12 @@ impl<'a> Fields<'a> {
     /// The tables under a key by name: `[quota.NAME]`.
     pub fn tables(&self, key: &str) -> Vec<(String, Fields<'a>)> {
         let Some(outer) = self.value(key).and_then(|value| value.table()) else { return Vec::new() };
-        let names: Vec<String> =
-            outer.table.iter().flat_map(|table| table.keys()).map(|k| k.get_ref().to_string()).collect();
-        names.into_iter().filter_map(|name| Some((name.clone(), outer.value(&name)?.table()?))).collect()
+        outer.keys().into_iter().filter_map(|name| Some((name.clone(), outer.value(&name)?.table()?))).collect()
+    }
+
+    /// The keys that are written, for a table whose keys are anybody's to choose.
+    pub fn keys(&self) -> Vec<String> {
+        self.table.iter().flat_map(|table| table.keys()).map(|key| key.get_ref().to_string()).collect()
     }
 
     /// An error about this table as a whole.

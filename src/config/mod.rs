@@ -4,10 +4,14 @@
 //! A kind's own keys are read by the kind (`open` in its module), what is common to all kinds here.
 
 pub mod account;
+pub mod address;
+mod alarms;
 pub mod fields;
 pub mod history;
+pub mod push;
 mod quotas;
 pub mod secret;
+pub mod serve;
 pub mod show;
 pub mod uses;
 
@@ -24,6 +28,7 @@ use crate::enforce::{self, Does};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::notify::{self, Notifier};
+use crate::quota::alarm::Alarm;
 use crate::quota::duration::Language;
 use crate::quota::policy::{ActionRule, Effect, Kept, Quota};
 use crate::quota::zone::{self, Zone};
@@ -42,7 +47,7 @@ pub struct Config {
     pub zone: Zone,
     /// For a whole run.
     pub deadline: Duration,
-    /// Where the state is, if the file says so.
+    /// Where the state is: as the file says, if it does, until [`Config::at`] has found out.
     pub state_dir: Option<PathBuf>,
     /// Where lines for standard error go as well.
     pub log_file: Option<PathBuf>,
@@ -56,12 +61,18 @@ pub struct Config {
     pub quotas: Vec<Quota>,
     /// The names of all quotas, also of those that are not enabled.
     pub quota_names: Vec<String>,
+    /// In the order of their names.
+    pub alarms: Vec<Alarm>,
     /// By name; without any, the terminal.
     pub notifiers: Vec<Channel>,
     /// By name.
     pub actions: Vec<NamedAction>,
     /// Where the history is.
     pub history: history::Settings,
+    /// The hub that this machine reports to.
+    pub push: Option<push::Settings>,
+    /// Of `serve`, if somebody wrote them.
+    pub serve: Option<serve::Settings>,
     /// Environment variables that hold secrets.
     pub withheld: Vec<String>,
     /// The secrets themselves, to be kept out of what commands print.
@@ -70,6 +81,14 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Every value in force.
     pub shown: Vec<Shown>,
+}
+
+impl Config {
+    /// The same, with the state in this folder.
+    #[must_use]
+    pub fn at(self, state_dir: PathBuf) -> Self {
+        Self { state_dir: Some(state_dir), ..self }
+    }
 }
 
 /// Where this machine's public address comes from.
@@ -218,8 +237,14 @@ fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
     let notifiers = read_notifiers(root, keeper);
     keeper.reading(Part::History);
     let history = history::read(root.table("history"), keeper);
+    keeper.reading(Part::Push);
+    let push = push::read(root.table("push"), keeper, &host_name);
+    keeper.reading(Part::Serve);
+    let serve = serve::read(root.table("serve"), keeper);
     let actions = read_actions(root, &accounts(&sources));
-    let quotas = quotas::read(root, &quotas::Known::new(host, &zone, &sources, &notifiers, &actions));
+    let known = quotas::Known::new(host, &zone, &sources, &notifiers, &actions);
+    let quotas = quotas::read(root, &known);
+    let alarms = alarms::read(root, &known);
     Config {
         file: None,
         language,
@@ -232,9 +257,12 @@ fn read(host: &dyn Host, root: &Fields<'_>, keeper: &Keeper<'_>) -> Config {
         sources,
         quotas,
         quota_names: root.tables("quota").into_iter().map(|(name, _)| name).collect(),
+        alarms,
         notifiers,
         actions,
         history,
+        push,
+        serve,
         withheld: Vec::new(),
         secrets: Vec::new(),
         warnings: Vec::new(),

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 
 use super::fields::{Fields, Value};
-use crate::host::Host;
+use crate::host::{Host, Roots, Tls};
 use crate::secret::Secret;
 
 /// Where credentials are when systemd hands none over.
@@ -13,7 +13,7 @@ const CREDENTIALS: &str = "/etc/netquota/credentials";
 /// Which secrets a command uses: one of these that cannot be had is an error, the others stay where they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// All of them.
+    /// All that a check uses.
     Secrets,
     /// Those of the sources: it reads, and sends nothing.
     Sources,
@@ -21,6 +21,12 @@ pub enum Need {
     History,
     /// Those of the history and of the notifiers: it sends what is there.
     Sending,
+    /// That of the hub: it reports to it.
+    Pushing,
+    /// Those of the notifiers: it sends a test.
+    Testing,
+    /// Those of `serve`: what its views need beside them, they ask for themselves.
+    Serving,
     /// None.
     Nothing,
 }
@@ -34,15 +40,22 @@ pub enum Part {
     Notifiers,
     /// `[history]`.
     History,
+    /// `[push]`.
+    Push,
+    /// `[serve]`.
+    Serve,
 }
 
 impl Need {
     fn has(self, part: Part) -> bool {
         match self {
-            Self::Secrets => true,
+            Self::Secrets => matches!(part, Part::Sources | Part::Notifiers | Part::History),
             Self::Sources => part == Part::Sources,
             Self::History => part == Part::History,
-            Self::Sending => part != Part::Sources,
+            Self::Sending => matches!(part, Part::Notifiers | Part::History),
+            Self::Pushing => part == Part::Push,
+            Self::Testing => part == Part::Notifiers,
+            Self::Serving => part == Part::Serve,
             Self::Nothing => false,
         }
     }
@@ -131,6 +144,19 @@ impl<'h> Keeper<'h> {
             return Ok(None);
         }
         self.host.bytes(path).map(Some).map_err(|error| error.to_string())
+    }
+
+    /// Whom to trust: the authorities in the file under a key, else those of the web. None when that is wrong.
+    pub fn tls(&self, fields: &Fields<'_>, key: &str) -> Option<Tls> {
+        if !fields.has(key) {
+            return Some(Tls::System);
+        }
+        let file = fields.opt(key, |value| value.text().map(PathBuf::from))?;
+        let roots = || match self.bytes(&file)? {
+            None => Ok(Tls::System),
+            Some(pem) => Roots::from_pem(&pem).map(Tls::Roots).map_err(|why| format!("{}: {why}", file.display())),
+        };
+        roots().map_err(|why: String| fields.error_at(key, why)).ok()
     }
 
     fn keep(&self, secret: Secret) -> Secret {

@@ -17,10 +17,16 @@ pub fn show(config: &Config) -> String {
         text.push_str(&header(table));
         for shown in config.shown.iter().filter(|shown| shown.table == table) {
             let note = if shown.default { "  # default" } else { "" };
-            text.push_str(&format!("{} = {}{note}\n", shown.key, shown.value));
+            text.push_str(&format!("{} = {}{note}\n", key(&shown.key), shown.value));
         }
     }
     text
+}
+
+/// A key as TOML has it: in quotes where it has more than letters, digits and dashes.
+fn key(key: &str) -> String {
+    let bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if bare { key.into() } else { toml::Value::from(key).to_string() }
 }
 
 /// `quota.month` as a table, `quota.month.tier[2]` as an item of a list of tables.

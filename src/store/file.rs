@@ -6,6 +6,7 @@
 //! state.json.corrupt-…   broken ones, set aside
 //! state.json.tmp         being written; a left-over is overwritten
 //! state.lock             locked for a whole run, never replaced or removed
+//! push.json              what `push` remembers, replaced by rename; push.json.tmp and push.lock as above
 //! ```
 //!
 //! `state.json` is at any instant the old document or the new one, and exists from the first save on.
@@ -37,13 +38,16 @@ const PREVIOUS_TEMPORARY: &str = "state.json.previous.tmp";
 const LOCK: &str = "state.lock";
 
 const FILE_MODE: u32 = 0o640;
-const DIRECTORY_MODE: u32 = 0o750;
+pub(super) const DIRECTORY_MODE: u32 = 0o750;
 
 /// Bytes of a document read at the most.
 const READ_LIMIT: u64 = 256 * 1024 * 1024;
 
 /// Between two tries for the lock.
 const LOCK_POLL: Duration = Duration::from_millis(100);
+
+/// For whoever else replaces the same document: that takes no longer than writing a small file.
+const REPLACE_WAIT: Duration = Duration::from_secs(2);
 
 /// The holder writes the time just after it has taken the lock; who finds it held looks a moment later.
 const TIME_IS_WRITTEN: Duration = Duration::from_millis(20);
@@ -59,29 +63,28 @@ impl FileStore {
     pub fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
+}
 
-    fn lock_file(&self) -> io::Result<File> {
-        let mut directory = DirBuilder::new();
-        directory.recursive(true).mode(DIRECTORY_MODE);
-        directory.create(&self.dir).map_err(|error| at(&self.dir, &error))?;
-        let path = self.dir.join(LOCK);
-        let file = match create_new(&path) {
-            Ok(file) => {
-                own_as_directory(&file, &self.dir);
-                Ok(file)
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                OpenOptions::new().read(true).write(true).open(&path)
-            }
-            Err(error) => Err(error),
-        };
-        file.map_err(|error| at(&path, &error))
-    }
+/// The file of this name to be locked, in a directory that need not exist yet.
+fn lock_file(dir: &Path, name: &str) -> io::Result<File> {
+    let mut directory = DirBuilder::new();
+    directory.recursive(true).mode(DIRECTORY_MODE);
+    directory.create(dir).map_err(|error| at(dir, &error))?;
+    let path = dir.join(name);
+    let file = match create_new(&path) {
+        Ok(file) => {
+            own_as_directory(&file, dir);
+            Ok(file)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => OpenOptions::new().read(true).write(true).open(&path),
+        Err(error) => Err(error),
+    };
+    file.map_err(|error| at(&path, &error))
 }
 
 impl Store for FileStore {
     fn lock(&self, wait: Duration) -> Result<Box<dyn Guard + '_>, LockError> {
-        let lock = self.lock_file().map_err(LockError::Io)?;
+        let lock = lock_file(&self.dir, LOCK).map_err(LockError::Io)?;
         if !try_lock_for(&lock, wait).map_err(|error| LockError::Io(at(&self.dir.join(LOCK), &error)))? {
             thread::sleep(TIME_IS_WRITTEN);
             return Err(LockError::Held { since: modified(&lock) });
@@ -158,21 +161,12 @@ impl Guard for FileGuard<'_> {
 
 impl FileGuard<'_> {
     fn replace(&mut self, temporary: &Path, document: &[u8]) -> io::Result<()> {
-        self.write(temporary, document).map_err(|error| at(temporary, &error))?;
+        write(self.dir, temporary, document)?;
         if !self.previous_is_kept {
             self.keep_previous()?;
             self.previous_is_kept = true;
         }
-        let state = self.dir.join(STATE);
-        fs::rename(temporary, &state).map_err(|error| at(&state, &error))?;
-        sync_directory(self.dir).map_err(|error| at(self.dir, &error))
-    }
-
-    fn write(&self, path: &Path, document: &[u8]) -> io::Result<()> {
-        let mut file = replace_new(path)?;
-        own_as_directory(&file, self.dir);
-        file.write_all(document)?;
-        file.sync_all()
+        put_in_place(self.dir, temporary, &self.dir.join(STATE))
     }
 
     /// The state gets a second name, so that it is never without its first.
@@ -225,6 +219,39 @@ impl FileGuard<'_> {
     }
 }
 
+/// Replaces a document beside the state, of which only the latest matters, so that it is the old or the new one at any
+/// instant, whoever else replaces it at the same time: `push.json`, by `push.json.tmp` while `push.lock` is locked.
+pub fn replace(dir: &Path, name: &str, document: &[u8]) -> io::Result<()> {
+    let path = dir.join(name);
+    let lock = lock_file(dir, &Path::new(name).with_extension("lock").to_string_lossy())?;
+    if !try_lock_for(&lock, REPLACE_WAIT).map_err(|error| at(&path, &error))? {
+        return Err(at(&path, &io::Error::new(ErrorKind::WouldBlock, "another run is writing it")));
+    }
+    let temporary = path.with_extension("json.tmp");
+    let replaced = write(dir, &temporary, document).and_then(|()| put_in_place(dir, &temporary, &path));
+    if replaced.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    replaced
+}
+
+/// A whole file, safe on the disk.
+fn write(dir: &Path, path: &Path, document: &[u8]) -> io::Result<()> {
+    let written = || {
+        let mut file = replace_new(path)?;
+        own_as_directory(&file, dir);
+        file.write_all(document)?;
+        file.sync_all()
+    };
+    written().map_err(|error| at(path, &error))
+}
+
+/// Gives a whole file its name, for good.
+fn put_in_place(dir: &Path, temporary: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(temporary, path).map_err(|error| at(path, &error))?;
+    sync_directory(dir).map_err(|error| at(dir, &error))
+}
+
 fn try_lock_for(file: &File, wait: Duration) -> io::Result<bool> {
     let started = std::time::Instant::now();
     loop {
@@ -243,7 +270,8 @@ fn modified(file: &File) -> Option<Instant> {
     Some(Instant::from_millis(i64::try_from(since_epoch.as_millis()).ok()?))
 }
 
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+/// A whole document; none when there is none.
+pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match read_whole(path) {
         Ok(document) => Ok(Some(document)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -266,7 +294,7 @@ fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// A new file under a name that may be taken by a left-over, which goes. A symbolic link is removed, never followed.
-fn replace_new(path: &Path) -> io::Result<File> {
+pub(super) fn replace_new(path: &Path) -> io::Result<File> {
     remove_if_there(path)?;
     create_new(path)
 }
@@ -280,7 +308,8 @@ pub fn create(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn create_new(path: &Path) -> io::Result<File> {
+/// A new and empty file where none of that name is.
+pub(super) fn create_new(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)?;
     // Whatever the umask of who started us.
     file.set_permissions(Permissions::from_mode(FILE_MODE))?;
@@ -296,7 +325,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 
 /// Gives a file to the directory's owner, so that root's runs do not lock out the user the directory belongs to. Who
 /// may not do so (not root, a container, a network file system) still has a state.
-fn own_as_directory(file: &File, dir: &Path) {
+pub(super) fn own_as_directory(file: &File, dir: &Path) {
     let (Ok(ours), Ok(wanted)) = (file.metadata(), fs::metadata(dir)) else { return };
     if (ours.uid(), ours.gid()) != (wanted.uid(), wanted.gid()) {
         let _ = fchown(file, Some(wanted.uid()), Some(wanted.gid()));
@@ -406,6 +435,28 @@ mod tests {
         assert_eq!((inode(), both(&store)), (before, (Some("same".into()), None)));
         saved(&store, &["other"]);
         assert_ne!(inode(), before);
+    }
+
+    #[test]
+    fn a_document_beside_the_state_is_whole_whoever_replaces_it() {
+        let (dir, _) = store();
+        let dir = dir.path().join("not/yet");
+        let documents = ["a".repeat(5000), "b".repeat(9000)];
+        thread::scope(|scope| {
+            for document in &documents {
+                let dir = &dir;
+                scope.spawn(move || (0..50).for_each(|_| replace(dir, "push.json", document.as_bytes()).unwrap()));
+            }
+        });
+        let found = text(read(&dir.join("push.json"))).unwrap();
+        assert!(documents.contains(&found), "{} bytes", found.len());
+        assert_eq!(names(&dir), ["push.json", "push.lock"]);
+        assert_eq!(fs::metadata(dir.join("push.json")).unwrap().mode() & 0o777, FILE_MODE);
+        let held = lock_file(&dir, "push.lock").unwrap();
+        fs2::FileExt::lock_exclusive(&held).unwrap();
+        let error = replace(&dir, "push.json", b"c").unwrap_err().to_string();
+        assert_eq!(error, format!("{}: another run is writing it", dir.join("push.json").display()));
+        assert_eq!(text(read(&dir.join("push.json"))), Some(found));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub mod file;
 mod load;
+pub mod spool;
 
 pub use load::{Broken, load};
 
