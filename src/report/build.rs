@@ -36,6 +36,8 @@ pub struct Ask {
     pub direction: Direction,
     /// Whether what was done and told is asked for, too.
     pub events: bool,
+    /// No more figures than these.
+    pub figures: usize,
 }
 
 /// What it is made of.
@@ -51,7 +53,7 @@ pub struct Facts<'a> {
 }
 
 /// So many figures fit into a report.
-const FIGURES: usize = 5_000_000;
+pub const FIGURES: usize = 5_000_000;
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
@@ -75,17 +77,21 @@ impl Facts<'_> {
         let quota = ask.quota.as_deref().map(|name| self.quota(name)).transpose()?;
         if all.is_empty() {
             // What was asked for is looked at nevertheless: a mistake in it is one on the first day, too.
-            self.span(ask, quota, &[])?;
-            return Ok(None);
+            let (_, span) = self.span(ask, quota, &[])?;
+            // Alarms are told of subjects that have no figures, too.
+            if !ask.events || self.events(archive, &whose, &span)?.is_empty() {
+                return Ok(None);
+            }
         }
         let there = all.len();
         let found = pick::choose(all, &ask.subjects).map_err(Error::usage)?;
         let looked_at = |found: &Found| quota.is_none_or(|quota| pick::looks_at(quota, found, self.state));
         let found: Vec<Found> = found.into_iter().filter(looked_at).collect();
         let (zone, span) = self.span(ask, quota, &found)?;
-        if found.len().saturating_mul(span.buckets.len()) > FIGURES {
+        let most = ask.figures;
+        if found.len().saturating_mul(span.buckets.len()) > most {
             let text =
-                format!("that would be more than {FIGURES} figures: choose subjects, use longer buckets or less time");
+                format!("that would be more than {most} figures: choose subjects, use longer buckets or less time");
             return Err(Error::usage(text));
         }
         let everything = whose == Whose::All && found.len() == there;
@@ -128,6 +134,30 @@ impl Facts<'_> {
             hosts,
             chosen,
         }))
+    }
+
+    /// A report without any history: how the quotas stand, and nothing else.
+    pub fn without_history(&self, ask: &Ask) -> Result<Report> {
+        let quota = ask.quota.as_deref().map(|name| self.quota(name)).transpose()?;
+        let (zone, span) = self.span(ask, quota, &[])?;
+        Ok(Report {
+            language: self.config.language,
+            host: self.config.host_name.clone(),
+            made: self.now,
+            zone,
+            from: span.from,
+            to: span.to,
+            by: span.by,
+            direction: ask.direction,
+            cells: vec![None; span.buckets.len()],
+            buckets: span.buckets,
+            rows: Vec::new(),
+            whole: Used::default(),
+            quotas: self.bars(&BTreeSet::new(), false),
+            events: Vec::new(),
+            hosts: Vec::new(),
+            chosen: Vec::new(),
+        })
     }
 
     /// The name of the machine that is meant; of several, this one's.

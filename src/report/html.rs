@@ -8,7 +8,9 @@
 //! and the switches of language and look. Both languages are in the page, and the style shows one of them.
 
 mod figures;
+pub mod live;
 mod log;
+mod now;
 mod quotas;
 mod subjects;
 mod usage;
@@ -36,42 +38,67 @@ const LIGHT: &str = include_str!("page/light.css");
 /// Its colours on a dark ground.
 const DARK: &str = include_str!("page/dark.css");
 /// What it does.
-const SCRIPT: &str = include_str!("page/page.js");
+const SCRIPT: &str = concat!(include_str!("page/page.js"), include_str!("page/start.js"));
 
 /// The report as a page.
 pub fn page(report: &Report) -> String {
     let style = style();
     let title = Title::of(report);
-    let markup = html! {
-        (DOCTYPE)
-        html lang=(code(report.language)) {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy(&style));
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="referrer" content="no-referrer";
-                meta name="robots" content="noindex";
-                title data-en=(title.words.en) data-zh=(title.words.zh) { (title.words.in_language(report.language)) }
-                style { (PreEscaped(&style)) }
-            }
-            body {
-                a.skip href="#main" { (say("Skip to the figures", "跳到数据")) }
-                (header(report, &title.span))
-                main #main tabindex="-1" {
-                    (usage::totals(report))
-                    (quotas::section(report))
-                    (usage::section(report))
-                    (subjects::top(report))
-                    (subjects::section(report))
-                    (log::section(report))
+    let frame =
+        Frame { language: report.language, title: &title.words, policy: &policy(&style, SCRIPT), style: &style };
+    let body = html! {
+        (header(report, &title.span))
+        main #main tabindex="-1" { (figures_of(report)) }
+        footer.bottom { (marks()) (made(report)) }
+    };
+    frame.around(&body, SCRIPT).into_string()
+}
+
+/// What a report has to say.
+fn figures_of(report: &Report) -> Markup {
+    html! {
+        (usage::totals(report))
+        (quotas::section(report))
+        (usage::section(report))
+        (subjects::top(report))
+        (subjects::section(report))
+        (log::section(report))
+    }
+}
+
+/// What every page has around its body.
+struct Frame<'a> {
+    language: Language,
+    title: &'a Both,
+    policy: &'a str,
+    style: &'a str,
+}
+
+impl Frame<'_> {
+    fn around(&self, body: &Markup, script: &str) -> Markup {
+        let Both { en, zh } = self.title;
+        html! {
+            (DOCTYPE)
+            html lang=(code(self.language)) {
+                head {
+                    meta charset="utf-8";
+                    meta http-equiv="Content-Security-Policy" content=(self.policy);
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="referrer" content="no-referrer";
+                    meta name="robots" content="noindex";
+                    title data-en=(en) data-zh=(zh) { (self.title.in_language(self.language)) }
+                    style { (PreEscaped(self.style)) }
                 }
-                (footer(report))
-                script { (PreEscaped(SCRIPT)) }
+                body {
+                    a.skip href="#main" { (say("Skip to the figures", "跳到数据")) }
+                    (PreEscaped(chart::patterns()))
+                    (body)
+                    script { (PreEscaped(script)) }
+                }
             }
         }
-    };
-    markup.into_string()
+    }
 }
 
 /// What the window is called.
@@ -100,9 +127,9 @@ fn style() -> String {
 }
 
 /// Nothing is loaded from anywhere, and of what is in the page only these two are applied and run.
-fn policy(style: &str) -> String {
+fn policy(style: &str, script: &str) -> String {
     let digest = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)));
-    let (style, script) = (digest(style), digest(SCRIPT));
+    let (style, script) = (digest(style), digest(script));
     format!("default-src 'none'; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'")
 }
 
@@ -119,10 +146,17 @@ fn header(report: &Report, span: &Both) -> Markup {
             div.who {
                 p.brand { "netquota" }
                 h1 { (name(&report.host)) }
-                p.range { (span) " " span.sep { "·" } " " (by(report.by)) " " span.sep { "·" } " " (report.zone.name()) }
+                (range(report, span))
             }
             (switches(report.language))
         }
+    }
+}
+
+/// Which time, how it is divided, and whose clock it goes by.
+fn range(report: &Report, span: &Both) -> Markup {
+    html! {
+        p.range { (span) " " span.sep { "·" } " " (by(report.by)) " " span.sep { "·" } " " (report.zone.name()) }
     }
 }
 
@@ -163,26 +197,31 @@ fn switches(language: Language) -> Markup {
     }
 }
 
-fn footer(report: &Report) -> Markup {
+/// What the marks beside figures mean.
+fn marks() -> Markup {
     html! {
-        footer.bottom {
-            dl.marks {
-                div { dt { "≈" } dd { (say(
-                    "Estimated: bytes at an edge were divided by time, as nothing was read there for more than ten minutes.",
-                    "估算：边界附近超过十分钟没有读数，流量按时间分摊。")) } }
-                div { dt { "≥" } dd { (say(
-                    "At least: a part of the time was not metered, or its figures were deleted.",
-                    "至少：其中一段时间没有计量，或数据已删除。")) } }
-                div { dt { "–" } dd { (say("Nothing is known of that time.", "该时段没有任何数据。")) } }
-            }
-            p {
-                (say("Made ", "生成于 "))
-                time datetime=(report.made) { (offset_time(report.made, &report.zone)) }
-                (say(format!(" ({}). ", report.zone.name()), format!("（{}）。", report.zone.name())))
-                (say(
-                    "1 kB is 1000 bytes, but for quotas in a unit of their own; figures are rounded down.",
-                    "1 kB 为 1000 字节，配额按其自己的单位；数字均向下取整。"))
-            }
+        dl.marks {
+            div { dt { "≈" } dd { (say(
+                "Estimated: bytes at an edge were divided by time, as nothing was read there for more than ten minutes.",
+                "估算：边界附近超过十分钟没有读数，流量按时间分摊。")) } }
+            div { dt { "≥" } dd { (say(
+                "At least: a part of the time was not metered, or its figures were deleted.",
+                "至少：其中一段时间没有计量，或数据已删除。")) } }
+            div { dt { "–" } dd { (say("Nothing is known of that time.", "该时段没有任何数据。")) } }
+        }
+    }
+}
+
+/// When the figures were put together, and what their units are.
+fn made(report: &Report) -> Markup {
+    html! {
+        p.made {
+            (say("Made ", "生成于 "))
+            time datetime=(report.made) { (offset_time(report.made, &report.zone)) }
+            (say(format!(" ({}). ", report.zone.name()), format!("（{}）。", report.zone.name())))
+            (say(
+                "1 kB is 1000 bytes, but for quotas in a unit of their own; figures are rounded down.",
+                "1 kB 为 1000 字节，配额按其自己的单位；数字均向下取整。"))
         }
     }
 }

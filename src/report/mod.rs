@@ -13,6 +13,7 @@ pub mod fetch;
 pub mod html;
 pub mod json;
 pub mod model;
+pub mod now;
 mod output;
 pub mod pick;
 pub mod png;
@@ -31,7 +32,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use build::{Ask, Facts};
+use build::{Ask, FIGURES, Facts};
 use chart::Skin;
 use model::Report;
 use progress::Bar;
@@ -192,6 +193,7 @@ fn ask(args: &ReportArgs, format: Format) -> Ask {
         instance: args.instance.clone(),
         direction: args.direction.into(),
         events: args.log || matches!(format, Format::Json | Format::Html),
+        figures: FIGURES,
     }
 }
 

@@ -2,8 +2,11 @@
 //!
 //! The figures look random and are the same each time: a test's page or picture can be looked at again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::fleet::record::Record;
+use crate::fleet::report::{Counted, Metrics};
 use crate::history::Logged;
 use crate::quota::bytes::{Percent, Unit, UnitBase};
 use crate::quota::duration::Language;
@@ -11,9 +14,11 @@ use crate::quota::event::{Event, Kind, Outcome};
 use crate::quota::instant::Instant;
 use crate::quota::meter::{Count, Counters};
 use crate::quota::period::Period;
+use crate::quota::pulse::{Load, Pulse};
 use crate::quota::zone::Zone;
 
 use super::model::{Bar, Bucket, By, Direction, Report, Row, Used};
+use super::now::{Doing, Health, Held, Now, Raised};
 
 /// Names that would do harm where they are not escaped.
 pub const HOSTILE: &[&str] = &[
@@ -134,6 +139,103 @@ impl Sample {
             hosts: Vec::new(),
             chosen: Vec::new(),
         }
+    }
+}
+
+/// What so many subjects are doing; the first have these names.
+pub fn now(subjects: usize, names: &[&str]) -> Now {
+    let at = Instant::parse("2026-11-21T18:20:05+08:00").unwrap();
+    let rows: Vec<Doing> = (0..subjects).map(|index| doing(index, names.get(index).copied(), at)).collect();
+    let minutes = |minutes: u64| at.minus(Duration::from_secs(60 * minutes));
+    let alarmed = rows.iter().enumerate().flat_map(|(index, row)| {
+        let raised = |alarm: &String| Raised {
+            alarm: alarm.clone(),
+            source: row.source.clone(),
+            subject: row.subject.clone(),
+            words: [
+                (Language::En, "1.20 Mbps (rate below 5 Mbps)".to_owned()),
+                (Language::Zh, "1.20 Mbps（速率低于 5 Mbps）".to_owned()),
+            ],
+            since: minutes(index as u64),
+        };
+        row.alarms.iter().map(raised).collect::<Vec<_>>()
+    });
+    Now {
+        language: Language::En,
+        host: names.first().map_or("vps-hk-1", |name| name).to_owned(),
+        zone: Zone::named("Asia/Shanghai").unwrap(),
+        at,
+        checked: Some(minutes(1)),
+        raised: alarmed.collect(),
+        problems: vec![("source \"cluster-1\": status 502: bad gateway".to_owned(), minutes(70))],
+        waiting: vec![("telegram".to_owned(), 3, minutes(12))],
+        held: vec![Held { thing: "qemu/104".into(), actions: "slow".into(), since: minutes(3000), lifting: true }],
+        rows,
+    }
+}
+
+/// A guest, or every third a node that reports: some silent, some not read, some with an alarm.
+fn doing(index: usize, name: Option<&str>, now: Instant) -> Doing {
+    let is_node = index % 3 == 2;
+    let seen = now.minus(Duration::from_secs(dice(index, 1) % 60 + if index % 11 == 5 { 5000 } else { 0 }));
+    let rate = Counters { tx: dice(index, 2) * dice(index, 3) * 37, rx: dice(index, 4) * dice(index, 5) * 11 };
+    let subject = if is_node { format!("node-{index}.example") } else { format!("qemu/{}", 100 + index) };
+    let subject = name.map_or(subject, str::to_owned);
+    let pulse = Pulse {
+        rate: (index % 13 != 3).then_some(rate),
+        over: (!is_node).then_some(60),
+        cpu: Some(Load(dice(index, 6) as u32 * 10)),
+        memory: (index % 5 != 4).then(|| Load(dice(index, 7) as u32 * 10)),
+        ..Pulse::at(seen)
+    };
+    let health = match index % 11 {
+        5 => Health::Silent,
+        7 => Health::Unread("status 403: no permission".to_owned()),
+        _ if is_node => Health::Online,
+        _ => Health::Read,
+    };
+    Doing {
+        source: name.map_or(if is_node { "fleet" } else { "cluster-1" }, |name| name).to_owned(),
+        label: if !is_node && index.is_multiple_of(2) { format!("web-frontend-{index:02}") } else { String::new() },
+        pulse: (index % 17 != 16).then_some(pulse),
+        health,
+        alarms: if index % 40 == 1 { vec![name.unwrap_or("slow-link").to_owned()] } else { Vec::new() },
+        node: is_node.then(|| Arc::new(record(index, &subject, seen))),
+        subject,
+    }
+}
+
+/// What a node said; of every second one the clock is wrong.
+pub fn record(index: usize, hostname: &str, received: Instant) -> Record {
+    let ahead = if index.is_multiple_of(2) { 0 } else { 330 };
+    Record {
+        version: 1,
+        hostname: hostname.to_owned(),
+        received,
+        timestamp: received.millis() / 1000 + ahead,
+        metrics: Metrics {
+            cpu_percent: 12.5,
+            memory_used: 1_000_000,
+            memory_total: 4_000_000,
+            network_in_bps: 125_000,
+            network_out_bps: 250_000,
+            uptime_seconds: 86_400,
+        },
+        counted: index.is_multiple_of(2).then(|| Counted {
+            version: 1,
+            interface: "eth0".to_owned(),
+            rx_bytes: 5_000,
+            tx_bytes: 7_000,
+            boot_id: Some("b".to_owned()),
+            uptime_ms: 86_400_000,
+            index: Some(2),
+            link_speed: None,
+            unknown: Vec::new(),
+        }),
+        idle: 0,
+        boots: Vec::new(),
+        doubled: (index % 9 == 2).then_some(received),
+        epoch: 0,
     }
 }
 

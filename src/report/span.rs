@@ -27,7 +27,8 @@ pub enum Named {
 }
 
 impl Named {
-    fn name(self) -> &'static str {
+    /// As it is asked for.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Hour => "hour",
             Self::Day => "day",

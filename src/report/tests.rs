@@ -6,11 +6,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-use super::build::{Ask, Facts};
+use super::build::{Ask, FIGURES, Facts};
 use super::model::{By, Direction, Report, Used};
 use super::span::{Named, When, Wish};
 use super::{Format, render};
 use crate::config::Config;
+use crate::error::Exit;
 use crate::history::{Archive, Batch, Keep, Moment, Named as Subject, Total};
 use crate::prune;
 use crate::quota::event::{Event, Kind, Outcome};
@@ -111,7 +112,7 @@ fn live(state: &mut State, name: &str, key: u64, time: &str, sent: u64) {
 
 fn ask(wish: Wish) -> Ask {
     let (subjects, quota, instance) = (Vec::new(), None, None);
-    Ask { wish, subjects, quota, instance, direction: Direction::Both, events: true }
+    Ask { wish, subjects, quota, instance, direction: Direction::Both, events: true, figures: FIGURES }
 }
 
 fn made(archive: &mut MemoryArchive, state: &State, ask: &Ask) -> Report {
@@ -318,6 +319,19 @@ fn events_of_the_state_follow_those_of_the_store() {
     assert_eq!(events, [(1, "one"), (2, "two")]);
     let other = Ask { subjects: vec!["eth0".into()], ..ask(Wish::default()) };
     assert_eq!(made(&mut archive, &state, &other).events.len(), 2);
+}
+
+#[test]
+fn no_more_figures_are_made_than_are_wanted() {
+    let mut archive = MemoryArchive::default();
+    let batch = sampled("2026-11-20T00:00:00+08:00", "2026-11-21T00:00:00+08:00", &[subject(1, "eth0", "", "")]);
+    archive.write(&batch).unwrap();
+    let (config, state) = (config(), own_state());
+    let facts = Facts { config: &config, state: &state, now: at(NOW), alone: true };
+    let few = Ask { figures: 1, ..ask(Wish::default()) };
+    let error = facts.report(&mut archive, &few, &mut |_, _| {}).unwrap_err();
+    let said = "that would be more than 1 figures: choose subjects, use longer buckets or less time";
+    assert_eq!((error.exit, error.text.as_str()), (Exit::Usage, said));
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub struct Browser {
     events: VecDeque<Value>,
     folder: tempfile::TempDir,
     scripts: bool,
+    target: String,
+    other: Option<String>,
 }
 
 /// What a person has chosen on the machine, or holds in the hand.
@@ -92,8 +94,9 @@ impl Browser {
             }
         });
         let session = String::new();
+        let (events, target, other) = (VecDeque::new(), String::new(), None);
         let mut browser =
-            Self { child, stdin, messages, session, next: 0, events: VecDeque::new(), folder, scripts: true };
+            Self { child, stdin, messages, session, next: 0, events, folder, scripts: true, target, other };
         browser.attach();
         browser
     }
@@ -103,6 +106,7 @@ impl Browser {
         let target = self.call("Target.createTarget", json!({"url": "about:blank"}));
         let attached = self.call("Target.attachToTarget", json!({"targetId": target["targetId"], "flatten": true}));
         self.session = attached["sessionId"].as_str().unwrap().to_owned();
+        self.target = target["targetId"].as_str().unwrap().to_owned();
         for domain in ["Page", "Runtime", "Log", "Network", "Audits"] {
             self.call(&format!("{domain}.enable"), json!({}));
         }
@@ -158,10 +162,38 @@ impl Browser {
 
     /// Opens a page from a file, on this screen.
     pub fn open_file(&mut self, path: &Path, screen: Screen) {
+        self.visit(&format!("file://{}", path.display()), screen);
+    }
+
+    /// Opens a page by its address, on this screen.
+    pub fn visit(&mut self, address: &str, screen: Screen) {
         self.show_on(screen);
         self.events.clear();
-        self.call("Page.navigate", json!({"url": format!("file://{}", path.display())}));
+        self.call("Page.navigate", json!({"url": address}));
         self.wait_for("Page.loadEventFired");
+    }
+
+    /// Sends a header with every request from now on.
+    pub fn send_header(&mut self, name: &str, value: &str) {
+        self.call("Network.setExtraHTTPHeaders", json!({"headers": {name: value}}));
+    }
+
+    /// Brings another tab before the page's, which is hidden then.
+    pub fn hide(&mut self) {
+        let session = std::mem::take(&mut self.session);
+        let other = self.call("Target.createTarget", json!({"url": "about:blank"}));
+        self.call("Target.activateTarget", json!({"targetId": other["targetId"]}));
+        self.session = session;
+        self.other = other["targetId"].as_str().map(str::to_owned);
+    }
+
+    /// Takes the other tab away again.
+    pub fn unhide(&mut self) {
+        let other = self.other.take();
+        let session = std::mem::take(&mut self.session);
+        self.call("Target.closeTarget", json!({"targetId": other}));
+        self.call("Target.activateTarget", json!({"targetId": self.target}));
+        self.session = session;
     }
 
     /// Changes the screen under the page.
@@ -219,6 +251,14 @@ impl Browser {
             let params = json!({"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1});
             self.call("Input.dispatchMouseEvent", params);
         }
+    }
+
+    /// Clicks on what loads a page.
+    #[track_caller]
+    pub fn follow(&mut self, selector: &str) {
+        self.events.retain(|event| event["method"] != "Page.loadEventFired");
+        self.click(selector);
+        self.wait_for("Page.loadEventFired");
     }
 
     /// Moves the mouse over the first element of a selector.
@@ -284,6 +324,12 @@ impl Browser {
         });
         let events: Vec<Value> = self.events.iter().cloned().collect();
         events.iter().filter_map(complaint).collect()
+    }
+
+    /// The same but for requests to the place the page came from.
+    pub fn complaints_but_of(&mut self, origin: &str) -> Vec<String> {
+        let own = format!("request: \"{origin}");
+        self.complaints().into_iter().filter(|complaint| !complaint.starts_with(&own)).collect()
     }
 }
 

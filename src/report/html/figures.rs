@@ -61,6 +61,40 @@ pub fn exact(bytes: u64) -> String {
     format!("{grouped} B")
 }
 
+/// Bytes per second as bits per second, in the largest unit that they fill, rounded down.
+pub fn rate(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["bps", "kbps", "Mbps", "Gbps", "Tbps", "Pbps"];
+    let bits = u128::from(bytes) * 8;
+    let (mut size, mut unit) = (1u128, 0);
+    while bits / size >= 1000 && unit + 1 < UNITS.len() {
+        size *= 1000;
+        unit += 1;
+    }
+    if unit == 0 {
+        return format!("{bits} bps");
+    }
+    let hundredths = bits * 100 / size;
+    format!("{}.{:02} {}", hundredths / 100, hundredths % 100, UNITS[unit])
+}
+
+/// How long ago something was; the live page goes on with it.
+pub fn ago(at: Instant, now: Instant, zone: &Zone) -> Markup {
+    const DAY: u64 = 86_400;
+    let seconds = now.since(at).as_secs();
+    let (size, en, zh) = match seconds {
+        0..60 => (1, "s", "秒"),
+        60..3600 => (60, "min", "分钟"),
+        3600..=172_799 => (3600, "h", "小时"),
+        _ => (DAY, "d", "天"),
+    };
+    let count = seconds / size;
+    html! {
+        time data-age=(at.millis()) datetime=(at) title=(offset_time(at, zone)) {
+            (say(format!("{count} {en} ago"), format!("{count} {zh}前")))
+        }
+    }
+}
+
 /// How much of the whole, in tenths of a percent; none of nothing.
 pub fn share(part: u64, whole: u64) -> Option<String> {
     let tenths = (u128::from(part) * 1000).checked_div(whole.into())?;
@@ -205,6 +239,38 @@ mod tests {
             (u64::MAX, "18.44 EB", "18,446,744,073,709,551,615 B"),
         ] {
             assert_eq!((amount(bytes).as_str(), exact(bytes).as_str()), (short, whole));
+        }
+    }
+
+    #[test]
+    fn rates_are_bits_per_second() {
+        for (bytes, said) in [
+            (0, "0 bps"),
+            (124, "992 bps"),
+            (125, "1.00 kbps"),
+            (12_499_999, "99.99 Mbps"),
+            (125_000_000, "1.00 Gbps"),
+            (u64::MAX, "147573.95 Pbps"),
+        ] {
+            assert_eq!(rate(bytes), said);
+        }
+    }
+
+    #[test]
+    fn ages_are_said_in_their_largest_unit() {
+        let zone = Zone::named("UTC").unwrap();
+        let said =
+            |seconds: i64| ago(Instant::from_millis(0), Instant::from_millis(seconds * 1000), &zone).into_string();
+        for (seconds, en, zh) in [
+            (0, ">0 s ago<", ">0 秒前<"),
+            (59, ">59 s ago<", ">59 秒前<"),
+            (60, ">1 min ago<", ">1 分钟前<"),
+            (172_799, ">47 h ago<", ">47 小时前<"),
+            (172_800, ">2 d ago<", ">2 天前<"),
+            (-5, ">0 s ago<", ">0 秒前<"),
+        ] {
+            let said = said(seconds);
+            assert!(said.contains(en) && said.contains(zh), "{seconds}: {said}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! With `NETQUOTA_PICTURES=FOLDER` the tests leave pictures there, to be looked at.
 
 #[path = "../../../tests/support/browser.rs"]
-mod browser;
+pub mod browser;
 
 use super::{figures, page};
 use crate::quota::duration::Language;
@@ -11,7 +11,7 @@ use crate::report::model::{By, Direction, Report};
 use crate::report::samples::{HOSTILE, Sample};
 use browser::{Browser, Screen, pictures};
 
-const SCREENS: [Screen; 2] = [Screen::PHONE, Screen::DESKTOP];
+pub const SCREENS: [Screen; 2] = [Screen::PHONE, Screen::DESKTOP];
 
 fn reports() -> Vec<(&'static str, Report)> {
     let hours = Sample {
@@ -34,14 +34,14 @@ fn reports() -> Vec<(&'static str, Report)> {
 }
 
 /// Leaves a picture where a person wants to see it.
-fn picture(browser: &mut Browser, name: &str) {
+pub fn picture(browser: &mut Browser, name: &str) {
     if let Some(folder) = pictures() {
         browser.picture(&folder.join(format!("{name}.png")));
     }
 }
 
 #[track_caller]
-fn assert_fits(browser: &mut Browser, what: &str) {
+pub fn assert_fits(browser: &mut Browser, what: &str) {
     let below = browser.eval(
         "document.documentElement.scrollHeight
          - Math.max(innerHeight, document.querySelector('body > footer').getBoundingClientRect().bottom + scrollY)",
@@ -92,18 +92,18 @@ const CONTRAST: &str = r#"(() => {
 })()"#;
 
 #[track_caller]
-fn assert_legible(browser: &mut Browser, what: &str) {
+pub fn assert_legible(browser: &mut Browser, what: &str) {
     let worst = browser.eval(CONTRAST);
     assert!(worst[2].as_u64() >= Some(4), "{what}: hardly any text was looked at: {worst}");
     assert!(worst[0].as_f64() >= Some(4.5), "{what}: {worst}");
 }
 
 #[track_caller]
-fn assert_quiet(browser: &mut Browser, what: &str) {
+pub fn assert_quiet(browser: &mut Browser, what: &str) {
     assert_eq!(browser.complaints(), Vec::<String>::new(), "{what}");
 }
 
-fn visible_text(browser: &mut Browser) -> String {
+pub fn visible_text(browser: &mut Browser) -> String {
     browser.eval("document.body.innerText").as_str().unwrap().to_owned()
 }
 

@@ -70,7 +70,7 @@ pub fn section(report: &Report) -> Markup {
         @if !report.rows.is_empty() {
             section.card.usage aria-labelledby="usage" {
                 h2 #usage { (say("Usage over time", "用量走势")) }
-                (plot(report))
+                (plot(report, "usage"))
                 details {
                     summary { (say("The figures as a table", "以表格显示")) }
                     (table(report))
@@ -80,15 +80,30 @@ pub fn section(report: &Report) -> Markup {
     }
 }
 
-/// The chart, and a place for the values under the pointer, which the script shows.
-fn plot(report: &Report) -> Markup {
+/// The chart of the last hours, of which the live page has one beside that of its period.
+pub fn recent(report: &Report) -> Markup {
     html! {
-        div.plot role="group" tabindex="0" aria-labelledby="usage" aria-describedby="usage-keys" {
-            (PreEscaped(chart::patterns()))
+        @if report.cells.iter().any(Option::is_some) {
+            section.card.usage aria-labelledby="recent" {
+                h2 #recent {
+                    (say("The last hours", "最近几小时")) " "
+                    span.count { (Span::of(report.from, report.to, &report.zone).words()) }
+                }
+                (plot(report, "recent"))
+            }
+        }
+    }
+}
+
+/// The chart below a heading, and a place for the values under the pointer, which the script shows.
+fn plot(report: &Report, heading: &str) -> Markup {
+    let keys = format!("{heading}-keys");
+    html! {
+        div.plot role="group" tabindex="0" aria-labelledby=(heading) aria-describedby=(keys) {
             @for (language, code) in [(Language::En, "en"), (Language::Zh, "zh-CN")] {
                 div lang=(code) { (PreEscaped(chart::svg(&in_language(report, language), Look::page()))) }
             }
-            p #usage-keys.unseen { (say("The arrow keys go through the values.", "用方向键查看各时段的数值。")) }
+            p.unseen id=(keys) { (say("The arrow keys go through the values.", "用方向键查看各时段的数值。")) }
             div.tip aria-live="polite" hidden {}
         }
     }

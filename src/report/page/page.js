@@ -1,6 +1,6 @@
 "use strict";
 // What the page can do beyond being read. Nothing here writes markup: texts are set as texts.
-(() => {
+const page = (() => {
   const root = document.documentElement;
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
@@ -8,11 +8,11 @@
   const recall = (key) => { try { return localStorage.getItem("netquota." + key); } catch { return null; } };
   const remember = (key, value) => { try { localStorage.setItem("netquota." + key, value); } catch { /* for now only */ } };
 
-  const setLanguage = (language) => {
-    root.lang = language;
+  const setTitle = () => {
     const title = document.querySelector("title");
-    document.title = language === "en" ? title.dataset.en : title.dataset.zh;
+    document.title = root.lang === "en" ? title.dataset.en : title.dataset.zh;
   };
+  const setLanguage = (language) => { root.lang = language; setTitle(); };
   const setLook = (look) => { root.dataset.look = look; };
 
   const bind = (name, apply) => {
@@ -24,9 +24,6 @@
       choice.addEventListener("change", () => { apply(choice.value); remember(name, choice.value); });
     }
   };
-  bind("language", setLanguage);
-  bind("look", setLook);
-  for (const part of all(".switches, .filter")) part.hidden = false;
 
   // Sorting
   const compareTexts = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" }).compare;
@@ -36,52 +33,60 @@
     return cell.dataset.v === undefined ? cell.textContent : BigInt(cell.dataset.v);
   };
   const compare = (a, b) => typeof a === "bigint" ? (a < b ? -1 : a > b ? 1 : 0) : compareTexts(a, b);
-  const sort = (table, head) => {
+  // Puts the rows in the order that was chosen.
+  const order = (table) => {
+    const head = table.querySelector("[aria-sort]");
+    if (!head) return;
     const column = head.cellIndex;
-    const isNumber = head.classList.contains("number");
-    const order = head.getAttribute("aria-sort") || (isNumber ? "ascending" : "descending");
-    const next = order === "ascending" ? "descending" : "ascending";
-    for (const other of all("[aria-sort]", table)) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", next);
-    const sign = next === "ascending" ? 1 : -1;
+    const sign = head.getAttribute("aria-sort") === "ascending" ? 1 : -1;
     const body = table.tBodies[0];
-    const keyed = [...body.rows].map((row) => [keyOf(row, column), row]);
+    const rows = [...body.rows];
+    const keyed = rows.map((row) => [keyOf(row, column), row]);
     keyed.sort((a, b) => sign * compare(a[0], b[0]));
-    body.append(...keyed.map(([, row]) => row));
+    if (keyed.some(([, row], index) => row !== rows[index])) body.append(...keyed.map(([, row]) => row));
   };
-  for (const head of all("th[data-sort]")) {
+  const sort = (table, head) => {
+    const isNumber = head.classList.contains("number");
+    const before = head.getAttribute("aria-sort") || (isNumber ? "ascending" : "descending");
+    for (const other of all("[aria-sort]", table)) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", before === "ascending" ? "descending" : "ascending");
+    order(table);
+  };
+  const headed = (head) => {
     const button = document.createElement("button");
     button.type = "button";
     button.append(...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => sort(head.closest("table"), head));
-  }
+  };
 
   // The filter
-  const filter = document.getElementById("filter");
-  if (filter) {
-    const rows = all("#rows > tr").map((row) => [row.cells[0].textContent.toLowerCase(), row]);
-    const shown = document.querySelector(".shown");
-    const none = document.querySelector(".subjects .none");
-    const apply = () => {
-      const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-      let count = 0;
-      for (const [text, row] of rows) {
-        const fits = words.every((word) => text.includes(word));
-        row.hidden = !fits;
-        count += fits;
-      }
-      shown.textContent = count;
-      none.hidden = count > 0;
-    };
-    filter.addEventListener("input", apply);
+  const find = (filter) => {
+    const section = filter.closest("section");
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let count = 0;
+    for (const row of document.getElementById(filter.getAttribute("aria-controls")).rows) {
+      const text = words.length ? row.cells[0].textContent.toLowerCase() : "";
+      const fits = words.every((word) => text.includes(word));
+      row.hidden = !fits;
+      count += fits;
+    }
+    section.querySelector(".shown").textContent = count;
+    section.querySelector(".none").hidden = count > 0;
+  };
+  const searched = (box) => {
+    box.hidden = false;
+    const filter = box.querySelector("input");
+    filter.addEventListener("input", () => find(filter));
     // Browsers keep what was typed when a page is loaded again.
-    if (filter.value) apply();
-  }
+    if (filter.value) find(filter);
+  };
 
   // The chart: values under the pointer, the finger, or the arrow keys
-  for (const plot of all(".plot")) {
+  const charts = new Map();
+  const chart = (plot) => {
     const tip = plot.querySelector(".tip");
+    const markup = plot.outerHTML;
     const texts = new Map(all("[data-i]", plot).map((bar) => {
       const title = bar.querySelector("title");
       const text = title ? title.textContent : "";
@@ -90,6 +95,7 @@
       return [bar, text];
     }));
     let current = null;
+    const bars = () => [...texts.keys()].filter((bar) => bar.closest("[lang]").lang === root.lang);
     const hide = () => {
       tip.hidden = true;
       if (current) current.classList.remove("on");
@@ -118,17 +124,37 @@
     plot.addEventListener("pointerdown", under);
     plot.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") hide(); });
     plot.addEventListener("blur", hide);
-    document.addEventListener("pointerdown", (event) => { if (!plot.contains(event.target)) hide(); });
     plot.addEventListener("keydown", (event) => {
-      const bars = [...texts.keys()].filter((bar) => bar.closest("[lang]").lang === root.lang);
-      const at = bars.indexOf(current);
-      const last = bars.length - 1;
+      const at = bars().indexOf(current);
+      const last = bars().length - 1;
       const to = { ArrowRight: Math.min(at + 1, last), ArrowLeft: at < 0 ? last : Math.max(at - 1, 0), Home: 0, End: last }[event.key];
       if (event.key === "Escape") hide();
       if (to === undefined || last < 0) return;
       event.preventDefault();
-      show(bars[to]);
+      show(bars()[to]);
     });
-    for (const choice of all("input[name=language]")) choice.addEventListener("change", hide);
-  }
+    const at = () => bars().indexOf(current);
+    charts.set(plot, { markup, hide, at, show: (index) => { if (bars()[index]) show(bars()[index]); } });
+  };
+  document.addEventListener("pointerdown", (event) => {
+    for (const [plot, { hide }] of charts) if (!plot.contains(event.target)) hide();
+  });
+
+  // Makes work what has come into the page.
+  const enliven = () => {
+    for (const head of all("th[data-sort]")) if (!head.querySelector("button")) headed(head);
+    for (const box of all(".filter[hidden]")) searched(box);
+    for (const plot of charts.keys()) if (!plot.isConnected) charts.delete(plot);
+    for (const plot of all(".plot")) if (!charts.has(plot)) chart(plot);
+  };
+  const start = () => {
+    bind("language", setLanguage);
+    bind("look", setLook);
+    for (const part of all(".switches")) part.hidden = false;
+    enliven();
+    for (const choice of all("input[name=language]")) {
+      choice.addEventListener("change", () => { for (const { hide } of charts.values()) hide(); });
+    }
+  };
+  return { all, charts, enliven, find, order, setTitle, start };
 })();
