@@ -1,5 +1,6 @@
 //! The command line: argument types, and nothing they mean.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -58,6 +59,26 @@ pub enum Command {
     Calibrate(CalibrateArgs),
     /// Undo what holds a guest, and leave it so for this period
     Lift(LiftArgs),
+    /// Report this machine to a hub: what a node's cron or timer calls
+    Push(PushArgs),
+    /// Answer nodes and browsers on a socket handed over by systemd; ends when nobody comes
+    Serve(ServeArgs),
+}
+
+/// Of `push`.
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// Print the report, without its password; send nothing, write nothing
+    #[arg(long)]
+    pub debug: bool,
+}
+
+/// Of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Listen here, for trying out: 127.0.0.1:8080; port 0 takes any
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// Of `lift`.

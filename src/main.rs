@@ -11,9 +11,11 @@
 //! | [`notify`] | the channels messages go to |
 //! | [`enforce`] | what tiers do |
 //! | [`store`] | the locked state file |
+//! | [`fleet`] | what nodes report, and what is kept of it |
 //! | [`discover`] | what a vendor's account has, for those who set up |
 //! | [`history`] | what ever flowed, and what was done and told: samples behind one trait |
 //! | [`report`] | what was used, from the history, in each form |
+//! | [`serve`] | requests on a socket handed over, until nobody comes |
 //! | [`host`] | the one door to the outside |
 //!
 //! Invariants: nothing leaves the machine before what it follows from is saved; a failure is told and remembered
@@ -27,6 +29,7 @@ mod config;
 mod discover;
 mod enforce;
 mod error;
+mod fleet;
 mod history;
 mod host;
 mod lift;
@@ -34,9 +37,11 @@ mod log;
 mod notify;
 mod notify_test;
 mod prune;
+mod push;
 mod quota;
 mod report;
 mod secret;
+mod serve;
 mod sources;
 mod status;
 mod store;
@@ -116,10 +121,11 @@ fn monitor(cli: &Cli) -> ExitCode {
 fn run(host: &Arc<dyn Host>, cli: &Cli, log: &mut Log) -> Result<Exit> {
     let load = |need| config::load(&**host, cli.config.as_deref(), need);
     let store = |config: &Config| -> Result<FileStore> { Ok(FileStore::new(state_dir(&**host, cli, config)?)) };
+    let settled = |need| settled(&**host, cli.config.as_deref(), cli.state_dir.as_deref(), need);
     // Only what sends uses secrets.
     match &cli.command {
         Command::Check(args) => {
-            let config = load(Need::Secrets)?;
+            let config = settled(Need::Secrets)?;
             check(host, &state_dir(&**host, cli, &config)?, &config, cli, args, log)
         }
         Command::Status(args) => {
@@ -132,19 +138,39 @@ fn run(host: &Arc<dyn Host>, cli: &Cli, log: &mut Log) -> Result<Exit> {
         Command::Config { command: ConfigCommand::Show } => print(&**host, &config::show::show(&load(Need::Nothing)?)),
         Command::Discover { source } => discover::run(&**host, cli.config.as_deref(), source, log),
         Command::NotifyTest => notify_test::run(&**host, &load(Need::Secrets)?, log),
+        Command::Push(args) => {
+            let config = load(Need::Pushing)?;
+            warn(&config, log, std::io::stderr().is_terminal());
+            let state_dir = state_dir(&**host, cli, &config)?;
+            push::Push::new(&**host, &config, &state_dir)?.run(args, cli.verbose, log)
+        }
+        Command::Serve(args) => serve::run(host, loader(host, cli), args.listen, log),
         Command::Lift(args) => {
-            let config = load(Need::Sources)?;
+            let config = settled(Need::Sources)?;
             let (text, problems) = lift::lift(host, &store(&config)?, &config, args)?;
             problems.iter().for_each(|problem| log.error(problem));
             print(&**host, &format!("{text}\n"))?;
             Ok(if problems.is_empty() { Exit::Done } else { Exit::Problems })
         }
         Command::Calibrate(args) => {
-            let config = load(Need::Sources)?;
+            let config = settled(Need::Sources)?;
             let (text, exit) = calibrate::calibrate(host, &store(&config)?, &config, args)?;
             print(&**host, &format!("{text}\n")).map(|_| exit)
         }
     }
+}
+
+/// Reads what `serve` goes by, as often as it likes.
+fn loader(host: &Arc<dyn Host>, cli: &Cli) -> serve::Load {
+    let (host, file, folder) = (Arc::clone(host), cli.config.clone(), cli.state_dir.clone());
+    Box::new(move |need| settled(&*host, file.as_deref(), folder.as_deref(), need))
+}
+
+/// The configuration, with the state folder in it.
+fn settled(host: &dyn Host, file: Option<&Path>, folder: Option<&Path>, need: Need) -> Result<Config> {
+    let config = config::load(host, file, need)?;
+    let folder = config::state_dir(host, folder, &config, rustix::process::geteuid().is_root())?;
+    Ok(config.at(folder))
 }
 
 /// Which secrets a report uses.
@@ -270,13 +296,11 @@ fn print_document(document: &serde_json::Value) -> Result<Exit> {
 fn show(host: &dyn Host, config: &Config, state: &quota::state::State, now: quota::instant::Instant) -> Result<Exit> {
     let look = Look { width: width(host), colour: std::io::stdout().is_terminal() && host.env("NO_COLOR").is_none() };
     let nothing = || "no figures yet: run `netquota check`".into();
-    let mut text = status::table(config, state, now, look).unwrap_or_else(nothing);
-    for remark in status::remarks(config, state, now) {
-        text.push('\n');
-        text.push_str(&remark);
-    }
-    text.push('\n');
-    print(host, &text)
+    let table = status::table(config, state, now, look);
+    // Alarms have no figures, and are shown all the same.
+    let table = table.or_else(|| state.alarms.is_empty().then(nothing));
+    let lines: Vec<String> = table.into_iter().chain(status::remarks(config, state, now)).collect();
+    print(host, &(lines.join("\n") + "\n"))
 }
 
 /// Of the terminal, else of `COLUMNS`, else 100.

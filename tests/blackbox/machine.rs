@@ -248,6 +248,11 @@ impl Machine {
         if path.exists() { path } else { self.executable("netquota", binary()) }
     }
 
+    /// A copy of the program under another name.
+    pub fn copy_of_program(&self, name: &str) -> PathBuf {
+        self.executable(name, binary())
+    }
+
     /// Copied by another process: a file that this one has open for writing while a test beside it starts a program
     /// would be "busy" when it is executed.
     fn executable(&self, name: &str, source: &Path) -> PathBuf {

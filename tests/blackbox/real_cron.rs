@@ -1,6 +1,7 @@
 //! A real cron that runs the line of `cron/netquota`.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -15,6 +16,18 @@ impl Drop for Cron {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+#[test]
+fn the_line_for_push_is_that_for_check_but_for_the_command() {
+    let job = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("cron").join(name);
+        let text = fs::read_to_string(path).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("* ")).collect();
+        assert!(text.ends_with('\n') && lines.len() == 1, "{lines:?}");
+        lines[0].to_owned()
+    };
+    assert_eq!(job("netquota-push"), job("netquota").replace("netquota check", "netquota push"));
 }
 
 #[test]

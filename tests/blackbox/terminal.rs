@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::machine::{Machine, Run, binary, spawn};
 
 /// Runs `netquota ARGS` on a terminal of so many columns.
-fn on_a_terminal(machine: &Machine, columns: u32, args: &str) -> Run {
+pub fn on_a_terminal(machine: &Machine, columns: u32, args: &str) -> Run {
     let line =
         format!("stty cols {columns} rows 40; exec {} {} {args}", binary().display(), machine.global_args().join(" "));
     let command = machine.command_of(Path::new("script"), &["-qec", &line, "/dev/null"]);
