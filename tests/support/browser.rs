@@ -229,7 +229,8 @@ impl Browser {
         let start = Instant::now();
         while self.eval(&format!("!!({expression})")) != true {
             assert!(start.elapsed() < PATIENCE, "never: {expression}");
-            self.eval("new Promise(done => requestAnimationFrame(() => done()))");
+            // A page that is not shown has no frames.
+            self.eval("new Promise(done => { requestAnimationFrame(() => done()); setTimeout(done, 100) })");
         }
     }
 

@@ -5,12 +5,14 @@
 #[path = "../../support/browser.rs"]
 mod browser;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::client::{ask, raw, read, report};
 use super::holder::Holder;
 use super::{PASSWORD, READ_TOKEN};
-use crate::machine::{Machine, spawn};
+use crate::machine::{Machine, eventually, spawn};
 use browser::{Browser, Screen, pictures};
 
 fn config(idle_exit: &str) -> String {
@@ -231,7 +233,9 @@ fn the_page_says_that_the_hub_is_gone_until_it_is_there_again() {
     browser.until("document.querySelector('#trouble .words').innerText.includes('who you are')");
     assert_eq!(browser.eval("document.querySelector('.again').checkVisibility()"), true);
     machine.set_config(&config("1 h"));
-    read(address.parse().unwrap(), "/healthz").is(200);
+    // The configuration is looked at once a second.
+    let taken = || read(address.parse().unwrap(), "/api/v1/nodes").status == 200;
+    assert!(eventually(Duration::from_secs(30), taken));
     browser.follow(".again");
     until_sent(&mut browser, "1,000,001");
     running.kill();
