@@ -347,8 +347,8 @@ fn look(
         let text = format!("alarm {:?}: what it looks at is not known of {name:?}", alarm.name);
         plan.problems.push((format!("alarm/{}/{name}", alarm.name), text));
     }
-    let away = context.last_run.is_some_and(|last| now.since(last).as_millis() > u128::from(alarm.limit.value()));
-    let was_away = silence && away && context.last_run.is_some_and(|last| now.since(last) > RECENT);
+    let is_long = |gap: Duration| gap > RECENT.max(Duration::from_millis(alarm.limit.value()));
+    let was_away = silence && context.last_run.is_some_and(|last| is_long(now.since(last)));
     let news = sight.and_then(|sight| alarm.judge(mark, sight, was_away));
     if let Some(pulse) = pulse.filter(|pulse| pulse.at > mark.at && (silence || sight.is_some())) {
         (mark.at, mark.heard) = (pulse.at, true);
