@@ -69,7 +69,7 @@ fn follow(last: Option<Record>, report: Report, now: Duration) -> Option<Record>
     let uptime = |record: &Record| record.counted.as_ref().map(|counted| (counted.boot_id.clone(), counted.uptime_ms));
     let record = match Record::follow(last.as_ref(), report, Instant::default().plus(now)) {
         News::Older => return last,
-        News::EarlierBoot(noted) => {
+        News::Foreign(noted) => {
             assert_eq!(last.as_ref().map(uptime), Some(uptime(&noted)), "a record goes back");
             noted
         }

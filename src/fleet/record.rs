@@ -64,7 +64,7 @@ pub enum News {
     /// It is of an earlier look at the same counters: held up on its way, it changes nothing.
     Older,
     /// It is of an earlier boot, or of another machine: the node's record, with that noted.
-    EarlierBoot(Record),
+    Foreign(Record),
 }
 
 impl Record {
@@ -93,7 +93,7 @@ impl Record {
                 Turn::Late => News::Older,
                 Turn::Anew => News::Newer(record.after_boot(known)),
                 Turn::Other if now.since(previous.received) < RECENT => {
-                    News::EarlierBoot(Self { doubled: Some(now), ..previous.clone() })
+                    News::Foreign(Self { doubled: Some(now), ..previous.clone() })
                 }
                 Turn::Other => News::Newer(Self { epoch: previous.epoch + 1, ..record.after_boot(known) }),
                 Turn::Interface => News::Newer(Self { epoch: previous.epoch + 1, ..record }),
@@ -245,7 +245,7 @@ mod tests {
 
     fn refused(previous: &Record, report: Report, now: i64) -> Record {
         match Record::follow(Some(previous), report, at(now)) {
-            News::EarlierBoot(noted) => noted,
+            News::Foreign(noted) => noted,
             other => panic!("{other:?}"),
         }
     }

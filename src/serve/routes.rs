@@ -248,7 +248,7 @@ impl Asked<'_> {
         match Record::follow(previous.as_deref(), report, now) {
             News::Newer(record) => spool.write(record).map(|()| Answer::done("the report is kept")),
             News::Older => Ok(Answer::done("an older report: nothing changed")),
-            News::EarlierBoot(noted) => {
+            News::Foreign(noted) => {
                 let recent = |doubled: Instant| doubled <= now && now.since(doubled) < NOTE_EVERY;
                 if !previous.and_then(|previous| previous.doubled).is_some_and(recent) {
                     spool.write(noted)?;

@@ -107,7 +107,7 @@ impl Fleet {
         let report = Report { password, hostname, timestamp, metrics, netquota: counted };
         let file = record::file_name(name);
         let previous = self.spool.get(&file).and_then(|document| record::read(document).ok());
-        if let News::Newer(record) | News::EarlierBoot(record) = Record::follow(previous.as_ref(), report, now) {
+        if let News::Newer(record) | News::Foreign(record) = Record::follow(previous.as_ref(), report, now) {
             self.spool.insert(file, serde_json::to_vec(&record).unwrap());
         }
     }
